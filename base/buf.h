@@ -4,6 +4,7 @@
 #define BASE_BUF_H
 
 #include "base/bytes.h"
+#include "base/err.h"
 #include "base/defs.h"
 
 #define BUF_NO_LIMIT SIZE_MAX
