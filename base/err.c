@@ -43,8 +43,13 @@ int err_wrap(struct err *err, int code, const char *format, ...)
     va_start(args, format);
     int size = vsnprintf(err->text, sizeof(err->text), format, args);
     va_end(args);
-    if (size >= 0 && (size_t)size < sizeof(err->text)) {
-        snprintf(err->text + size, sizeof(err->text) - (size_t)size, ": %s", inner);
+    if (size >= 0 && (size_t)size + 3 < sizeof(err->text)) {
+        size_t at = (size_t)size;
+        size_t room = sizeof(err->text) - at - 3;
+        size_t length = strnlen(inner, room);
+        memcpy(err->text + at, ": ", 2);
+        memcpy(err->text + at + 2, inner, length); /* a text that is too long ends early */
+        err->text[at + 2 + length] = '\0';
     }
     return code;
 }
