@@ -9,6 +9,7 @@
 #include "base/defs.h"
 #include "base/err.h"
 #include "base/heap.h"
+#include "base/list.h"
 
 #define LOOP_READABLE 1u
 #define LOOP_WRITABLE 2u
@@ -36,6 +37,14 @@ struct loop_timer {
     void *ctx;
 };
 
+/* Work for the end of the current turn: embed, init by loop_task_init. */
+struct loop_task {
+    struct list node;
+    struct loop *loop;
+    loop_fn fn;
+    void *ctx;
+};
+
 BASE_MUST_CHECK int loop_new(struct loop **out_loop, struct err *err);
 void loop_free(struct loop *loop);
 
@@ -47,6 +56,9 @@ void loop_stop(struct loop *loop);
 
 /* Monotonic milliseconds, refreshed once a turn. */
 uint64_t loop_now_ms(const struct loop *loop);
+
+/* Monotonic nanoseconds, read from the clock at each call. Any thread. */
+uint64_t loop_clock_ns(void);
 
 /* Level-triggered. After loop_remove the callback is not called again, also not in this turn. */
 BASE_MUST_CHECK int loop_add(struct loop *loop, struct loop_fd *watched, int fd, uint32_t events,
@@ -64,7 +76,18 @@ void loop_timer_cancel(struct loop_timer *timer);
  */
 void loop_post(struct loop *loop, loop_fn fn, void *ctx);
 
-/* Called at the end of each turn, after all events and posts: the place to flush writes. One slot. */
+/*
+ * Called at the end of each turn, after all events and posts and before the scheduled tasks: what it
+ * writes to streams leaves in the same turn. One slot.
+ */
 void loop_set_turn_end(struct loop *loop, loop_fn fn, void *ctx);
+
+/*
+ * Runs the task once at the end of this turn (streams flush so: one writev for all that a turn wrote).
+ * Scheduling again before it ran changes nothing; a task scheduled by a task runs in the same turn.
+ */
+void loop_task_init(struct loop *loop, struct loop_task *task, loop_fn fn, void *ctx);
+void loop_task_schedule(struct loop_task *task);
+void loop_task_cancel(struct loop_task *task);
 
 #endif
