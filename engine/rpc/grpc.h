@@ -13,6 +13,7 @@
 #include "base/buf.h"
 #include "base/bytes.h"
 #include "base/net/stream.h"
+#include "engine/proto/grpc_code.h"
 
 #define GRPC_MESSAGE_BYTES_DEFAULT (2u * 1024u * 1024u)
 #define GRPC_CONCURRENT_STREAMS_DEFAULT UINT32_MAX
@@ -22,29 +23,6 @@
 #define GRPC_KEEPALIVE_INTERVAL_MS (2u * 60u * 60u * 1000u)
 #define GRPC_KEEPALIVE_TIMEOUT_MS 20000u
 #define GRPC_PREFIX_BYTES 5u
-
-enum grpc_code {
-    GRPC_OK = 0,
-    GRPC_CANCELED = 1,
-    GRPC_UNKNOWN = 2,
-    GRPC_INVALID_ARGUMENT = 3,
-    GRPC_DEADLINE_EXCEEDED = 4,
-    GRPC_NOT_FOUND = 5,
-    GRPC_ALREADY_EXISTS = 6,
-    GRPC_PERMISSION_DENIED = 7,
-    GRPC_RESOURCE_EXHAUSTED = 8,
-    GRPC_FAILED_PRECONDITION = 9,
-    GRPC_ABORTED = 10,
-    GRPC_OUT_OF_RANGE = 11,
-    GRPC_UNIMPLEMENTED = 12,
-    GRPC_INTERNAL = 13,
-    GRPC_UNAVAILABLE = 14,
-    GRPC_DATA_LOSS = 15,
-    GRPC_UNAUTHENTICATED = 16,
-};
-
-/* "NotFound" for 5, as grpc-go names them (metrics labels); "Code(99)" becomes "Unknown". */
-const char *grpc_code_name(enum grpc_code code);
 
 enum grpc_kind { GRPC_UNARY, GRPC_SERVER_STREAM, GRPC_CLIENT_STREAM, GRPC_BIDI };
 
