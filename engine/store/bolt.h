@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Snapshot interchange: a view of the store as a bbolt file that etcdctl, etcdutl and etcd accept,
+ * in two passes with bounded memory (first sizes and page numbers, then pages), and back. The file
+ * never carries meta/storageVersion, so that etcdctl 3.4 can restore it too.
+ */
+#ifndef ENGINE_STORE_BOLT_H
+#define ENGINE_STORE_BOLT_H
+
+#include "base/err.h"
+#include "engine/mvcc/store.h"
+
+#define BOLT_PAGE_BYTES 4096u
+
+/* Gets the file's bytes in order. Return 0, or a negative E_* to stop the writing. */
+typedef int (*bolt_sink_fn)(void *ctx, const void *data, size_t size);
+
+struct bolt_writer; /* opaque */
+
+/*
+ * Pass one: walks the view (borrowed until bolt_writer_free; pinned meanwhile) and lays out the
+ * pages. *out_size is the exact size of the file.
+ */
+BASE_MUST_CHECK int bolt_writer_new(const struct store_seam *seam, struct store_view *view,
+                                    struct bolt_writer **out_writer, uint64_t *out_size,
+                                    struct err *err);
+
+/* Pass two: gives all pages to sink. Once. */
+BASE_MUST_CHECK int bolt_writer_write(struct bolt_writer *writer, bolt_sink_fn sink, void *ctx,
+                                      struct err *err);
+void bolt_writer_free(struct bolt_writer *writer);
+
+/* Called for each key of a known bucket, buckets and keys in order; borrowed. Non-zero stops. */
+typedef int (*bolt_each_fn)(void *ctx, enum store_table table, struct bytes key,
+                            struct bytes value);
+
+/*
+ * Reads a bbolt file (etcd's db, or a snapshot with or without its trailing sha256). Checks metas,
+ * page bounds and element bounds; hostile files give E_CORRUPT with page and reason, never a crash.
+ * Unknown buckets are skipped.
+ */
+BASE_MUST_CHECK int bolt_read(const char *path, bolt_each_fn each, void *ctx, struct err *err);
+
+/*
+ * Builds a new store directory from a bbolt file: into dir (which must not exist), synced. What is
+ * read of position and revision comes back for logs and checks.
+ */
+struct bolt_import {
+    uint64_t consistent_index, term, key_records;
+    int64_t revision;
+};
+BASE_MUST_CHECK int bolt_import(const char *path, const char *dir, uint64_t map_bytes,
+                                struct bolt_import *out_import, struct err *err);
+
+#endif
