@@ -105,6 +105,7 @@ struct cluster_spec {
 
     struct spec_problem problems[SPEC_PROBLEMS_MAX];
     size_t problem_count;
+    struct json *defaults; /* owned; what fields that were not given point into */
 };
 
 /* Reads one EtcdCluster object. Returns 0, or E_INVALID with at least one problem in out (out is
