@@ -47,11 +47,11 @@ static inline void list_remove(struct list *node)
 #define LIST_ENTRY(node, type, member) CONTAINER_OF(node, type, member)
 
 /* Walks the list; the current node must not be removed. */
-#define LIST_EACH(it, list) for (struct list *it = (list)->next; it != (list); it = it->next)
+#define LIST_EACH(it, head) for (struct list *it = (head)->next; it != (head); it = it->next)
 
 /* Walks the list; the current node may be removed. */
-#define LIST_EACH_SAFE(it, list)                                                         \
-    for (struct list *it = (list)->next, *it##_next = it->next; it != (list);            \
+#define LIST_EACH_SAFE(it, head)                                                                   \
+    for (struct list *it = (head)->next, *it##_next = it->next; it != (head);                      \
          it = it##_next, it##_next = it->next)
 
 #endif

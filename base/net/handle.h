@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Names for objects that may die while another thread still talks about them: a 64-bit handle is slot
- * and generation, and a dead object's handle gives NULL for ever. Used on one thread only.
+ * Names for objects that may die while another thread still talks about them: a 64-bit handle is
+ * slot and generation, and a dead object's handle gives NULL for ever. Used on one thread only.
  */
 #ifndef BASE_NET_HANDLE_H
 #define BASE_NET_HANDLE_H

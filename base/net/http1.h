@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * HTTP/1.1 server connections: JSON gateway, health, metrics, and the peer protocol's endless streams.
+ * HTTP/1.1 server connections: JSON gateway, health, metrics, and the peer protocol's endless
+ * streams.
  *
- * Guarantees: requests of a connection are handled one after another (pipelining is safe); head at most
- * HTTP1_HEAD_BYTES_MAX and HTTP1_HEADERS_MAX lines; a head that takes longer than the deadline closes
- * the connection; all callbacks come on the loop's thread.
+ * Guarantees: requests of a connection are handled one after another (pipelining is safe); head at
+ * most HTTP1_HEAD_BYTES_MAX and HTTP1_HEADERS_MAX lines; a head that takes longer than the deadline
+ * closes the connection; all callbacks come on the loop's thread.
  */
 #ifndef BASE_NET_HTTP1_H
 #define BASE_NET_HTTP1_H
@@ -12,9 +13,9 @@
 #include "base/bytes.h"
 #include "base/net/stream.h"
 
-#define HTTP1_HEAD_BYTES_MAX (16u * 1024u)
-#define HTTP1_HEADERS_MAX 100u
-#define HTTP1_HEAD_DEADLINE_MS 10000u
+#define HTTP1_HEAD_BYTES_MAX     (16u * 1024u)
+#define HTTP1_HEADERS_MAX        100u
+#define HTTP1_HEAD_DEADLINE_MS   10000u
 #define HTTP1_BODY_BYTES_DEFAULT (2u * 1024u * 1024u)
 
 struct http1_server;
@@ -46,8 +47,8 @@ struct http1_server_config {
 
     /*
      * The request is over: answered and handed to the socket, or the connection is gone (completed
-     * false). Comes exactly once for each request seen by on_head or on_request; the pointer is dead
-     * afterwards. Optional.
+     * false). Comes exactly once for each request seen by on_head or on_request; the pointer is
+     * dead afterwards. Optional.
      */
     void (*on_over)(void *ctx, struct http1_request *request, bool completed);
 };
@@ -59,13 +60,14 @@ struct http1_server *http1_server_new(const struct http1_server_config *config);
 void http1_server_free(struct http1_server *server);
 
 /*
- * Takes the stream; first are bytes that were read from it already. on_closed(closed_ctx) comes when
- * the connection has ended (NULL allowed).
+ * Takes the stream; first are bytes that were read from it already. on_closed(closed_ctx) comes
+ * when the connection has ended (NULL allowed).
  */
 void http1_server_adopt(struct http1_server *server, struct stream *stream, struct bytes first,
                         void (*on_closed)(void *ctx), void *closed_ctx);
 
-/* Idle connections close now, the others after their answer; endless answers are the caller's to end. */
+/* Idle connections close now, the others after their answer; endless answers are the caller's to
+ * end. */
 void http1_server_drain(struct http1_server *server);
 size_t http1_server_connection_count(const struct http1_server *server);
 
@@ -109,8 +111,8 @@ void http1_respond_error(struct http1_request *request, int status, const char *
 void http1_respond_method_not_allowed(struct http1_request *request, const char *allow);
 
 /*
- * An answer of unknown length: start, any number of writes (each leaves with this turn of the loop),
- * end. HTTP/1.1 gets chunks, HTTP/1.0 a body up to the close.
+ * An answer of unknown length: start, any number of writes (each leaves with this turn of the
+ * loop), end. HTTP/1.1 gets chunks, HTTP/1.0 a body up to the close.
  */
 void http1_respond_start(struct http1_request *request, int status, const char *content_type);
 void http1_respond_write(struct http1_request *request, const void *data, size_t size); /* copies */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A HTTP/1.1 client: one connection, one exchange at a time, kept alive between exchanges. Answers are
- * given as they arrive, bodies of any length in both directions with back-pressure. Made for the peer
- * protocol: endless GET streams, POST of messages, POST of a snapshot.
+ * A HTTP/1.1 client: one connection, one exchange at a time, kept alive between exchanges. Answers
+ * are given as they arrive, bodies of any length in both directions with back-pressure. Made for
+ * the peer protocol: endless GET streams, POST of messages, POST of a snapshot.
  */
 #ifndef BASE_NET_HTTP1CLIENT_H
 #define BASE_NET_HTTP1CLIENT_H
@@ -29,7 +29,8 @@ struct http1_client_answer {
     size_t header_count;
 };
 
-/* One exchange; copied but for what the pointers point to: headers and body are borrowed for the call. */
+/* One exchange; copied but for what the pointers point to: headers and body are borrowed for the
+ * call. */
 struct http1_client_exchange {
     const char *method;
     const char *path; /* with query */
@@ -38,16 +39,18 @@ struct http1_client_exchange {
     struct bytes body;
 
     /*
-     * A body made bit by bit instead: called whenever there is room; writes by http1_client_write and
-     * ends by http1_client_end_body, now or later. body_size: its length, or HTTP1_CLIENT_CHUNKED.
+     * A body made bit by bit instead: called whenever there is room; writes by http1_client_write
+     * and ends by http1_client_end_body, now or later. body_size: its length, or
+     * HTTP1_CLIENT_CHUNKED.
      */
     void (*on_room)(void *ctx, struct http1_client *client);
     uint64_t body_size;
 
     void *ctx;
     void (*on_answer)(void *ctx, const struct http1_client_answer *answer); /* the head; optional */
-    void (*on_body)(void *ctx, struct bytes part);                         /* optional */
-    /* The exchange is over: 0, or E_* with a text. Always comes, once; a new exchange may start in it. */
+    void (*on_body)(void *ctx, struct bytes part);                          /* optional */
+    /* The exchange is over: 0, or E_* with a text. Always comes, once; a new exchange may start in
+     * it. */
     void (*on_done)(void *ctx, int code, const char *text);
 
     uint64_t head_timeout_ms; /* until the answer's head is there; 0: none */

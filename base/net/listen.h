@@ -14,16 +14,16 @@ typedef void (*listener_accept_fn)(void *ctx, int fd);
 
 struct listener_config {
     struct loop *loop;
-    const struct url *url;    /* borrowed for the call; port 0 picks a free one */
-    size_t connections_max;   /* 0: no limit; at the limit new ones wait in the kernel's queue */
-    bool reuse_port;          /* SO_REUSEPORT: --socket-reuse-port */
+    const struct url *url;  /* borrowed for the call; port 0 picks a free one */
+    size_t connections_max; /* 0: no limit; at the limit new ones wait in the kernel's queue */
+    bool reuse_port;        /* SO_REUSEPORT: --socket-reuse-port */
     listener_accept_fn accept;
     void *ctx;
 };
 
 /*
- * Binds and listens. E_IN_USE with "listen tcp 127.0.0.1:2379: bind: address already in use", which is
- * what tools look for. A unix path left by a dead process is replaced.
+ * Binds and listens. E_IN_USE with "listen tcp 127.0.0.1:2379: bind: address already in use", which
+ * is what tools look for. A unix path left by a dead process is replaced.
  */
 BASE_MUST_CHECK int listener_open(const struct listener_config *config,
                                   struct listener **out_listener, struct err *err);

@@ -16,7 +16,8 @@
 
 struct loop;
 
-/* events is a set of LOOP_*; an error or hang-up is reported as both, the next read or write tells. */
+/* events is a set of LOOP_*; an error or hang-up is reported as both, the next read or write tells.
+ */
 typedef void (*loop_fd_fn)(void *ctx, uint32_t events);
 typedef void (*loop_fn)(void *ctx);
 
@@ -46,7 +47,15 @@ struct loop_task {
 };
 
 BASE_MUST_CHECK int loop_new(struct loop **out_loop, struct err *err);
+
+/* Frees; posts that did not run are dropped. All that uses the loop must be gone before. */
 void loop_free(struct loop *loop);
+
+/*
+ * Memory of the loop's own to read into, the same for all users of the loop: what is put there
+ * holds until the current callback returns.
+ */
+uint8_t *loop_scratch(struct loop *loop, size_t *out_size);
 
 /* Runs until loop_stop. */
 void loop_run(struct loop *loop);
@@ -72,19 +81,21 @@ void loop_timer_cancel(struct loop_timer *timer);
 
 /*
  * Runs fn(ctx) once on the loop's thread, in the order of posts. Any thread. The eventfd is written
- * only when the loop sleeps. Producers bound what they post (a reply per request, a batch per flush).
+ * only when the loop sleeps. Producers bound what they post (a reply per request, a batch per
+ * flush).
  */
 void loop_post(struct loop *loop, loop_fn fn, void *ctx);
 
 /*
- * Called at the end of each turn, after all events and posts and before the scheduled tasks: what it
- * writes to streams leaves in the same turn. One slot.
+ * Called at the end of each turn, after all events and posts and before the scheduled tasks: what
+ * it writes to streams leaves in the same turn. One slot.
  */
 void loop_set_turn_end(struct loop *loop, loop_fn fn, void *ctx);
 
 /*
- * Runs the task once at the end of this turn (streams flush so: one writev for all that a turn wrote).
- * Scheduling again before it ran changes nothing; a task scheduled by a task runs in the same turn.
+ * Runs the task once at the end of this turn (streams flush so: one writev for all that a turn
+ * wrote). Scheduling again before it ran changes nothing; a task scheduled by a task runs in the
+ * same turn.
  */
 void loop_task_init(struct loop *loop, struct loop_task *task, loop_fn fn, void *ctx);
 void loop_task_schedule(struct loop_task *task);

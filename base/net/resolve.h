@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Host names to addresses without blocking the loop: IP literals are answered at once, names by a few
- * threads of the resolver's own.
+ * Host names to addresses without blocking the loop: IP literals are answered at once, names by a
+ * few threads of the resolver's own.
  */
 #ifndef BASE_NET_RESOLVE_H
 #define BASE_NET_RESOLVE_H
@@ -29,12 +29,14 @@ typedef void (*resolve_fn)(void *ctx, const struct resolve_result *result);
 
 struct resolver *resolver_new(void);
 
-/* Waits for running look-ups (the system resolver's own timeouts bound them). Free the loops later. */
+/* Waits for running look-ups (the system resolver's own timeouts bound them). Free the loops later.
+ */
 void resolver_free(struct resolver *resolver);
 
 /*
- * Looks the host of url up; fn is called on the loop's thread, never before this returns. Gives a query
- * for resolve_cancel. resolver may be NULL when url holds an IP literal, localhost or a unix path.
+ * Looks the host of url up; fn is called on the loop's thread, never before this returns. Gives a
+ * query for resolve_cancel. resolver may be NULL when url holds an IP literal, localhost or a unix
+ * path.
  */
 struct resolve_query *resolve_start(struct resolver *resolver, struct loop *loop,
                                     const struct url *url, resolve_fn fn, void *ctx);

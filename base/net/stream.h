@@ -2,10 +2,10 @@
 /*
  * A non-blocking byte stream (TCP or unix socket) on a loop, with a bounded write queue.
  *
- * Guarantees: all that one turn of the loop writes leaves in one writev; callbacks come on the loop's
- * thread; stream_free is allowed anywhere, also inside the stream's own callbacks, and none comes after
- * it; on_close comes at most once and is the last. TLS is a struct stream_transport behind the same
- * functions: users of a stream cannot tell.
+ * Guarantees: all that one turn of the loop writes leaves in one writev; callbacks come on the
+ * loop's thread; stream_free is allowed anywhere, also inside the stream's own callbacks, and none
+ * comes after it; on_close comes at most once and is the last. TLS is a struct stream_transport
+ * behind the same functions: users of a stream cannot tell.
  */
 #ifndef BASE_NET_STREAM_H
 #define BASE_NET_STREAM_H
@@ -18,8 +18,8 @@
 #include "base/net/loop.h"
 
 #define STREAM_WRITE_HIGH_DEFAULT (256u * 1024u)
-#define STREAM_WRITE_LOW_DEFAULT (64u * 1024u)
-#define STREAM_ADDRESS_TEXT_MAX 128u
+#define STREAM_WRITE_LOW_DEFAULT  (64u * 1024u)
+#define STREAM_ADDRESS_TEXT_MAX   128u
 
 struct stream;
 struct stream_transport;
@@ -27,8 +27,8 @@ struct stream_transport;
 /* What moves the bytes of one stream. Functions never block. */
 struct stream_transport_ops {
     /*
-     * Goes on with the handshake: 0 done, E_AGAIN with *out_wants (LOOP_*) what to wait for, else the
-     * stream is closed with that code. NULL: no handshake.
+     * Goes on with the handshake: 0 done, E_AGAIN with *out_wants (LOOP_*) what to wait for, else
+     * the stream is closed with that code. NULL: no handshake.
      */
     int (*handshake)(struct stream_transport *transport, int fd, uint32_t *out_wants);
     /* Bytes read, 0 at the end of input, E_AGAIN, or another E_*. */
@@ -63,8 +63,9 @@ struct stream_events {
     /* The write queue fell to the low watermark after it had passed the high one. */
     void (*on_drained)(void *ctx);
     /*
-     * The stream is closed: E_CLOSED the other side ended it, E_TIMEOUT a timer of it, E_REFUSED could
-     * not connect, else an error of the socket. text says more. Call stream_free here or later.
+     * The stream is closed: E_CLOSED the other side ended it, E_TIMEOUT a timer of it, E_REFUSED
+     * could not connect, else an error of the socket. text says more. Call stream_free here or
+     * later.
      */
     void (*on_close)(void *ctx, int code, const char *text);
 };
@@ -91,12 +92,13 @@ void stream_free(struct stream *stream);
 /* Closes as soon as what was written has left (on_close with E_CLOSED); reads nothing any more. */
 void stream_close_when_sent(struct stream *stream);
 
-/* Hands the stream to another user. Bytes that the old one was given and did not use go with it by hand. */
+/* Hands the stream to another user. Bytes that the old one was given and did not use go with it by
+ * hand. */
 void stream_set_events(struct stream *stream, const struct stream_events *events, void *ctx);
 
 /* Queue bytes for sending. After the close they are dropped. */
-void stream_write(struct stream *stream, const void *data, size_t size);            /* copies */
-void stream_write_take(struct stream *stream, uint8_t *data, size_t size);          /* takes (mem_free) */
+void stream_write(struct stream *stream, const void *data, size_t size);   /* copies */
+void stream_write_take(struct stream *stream, uint8_t *data, size_t size); /* takes (mem_free) */
 void stream_write_ref(struct stream *stream, struct bytes data, stream_release_fn release,
                       void *ctx); /* borrows until release(ctx), which also comes at the close */
 

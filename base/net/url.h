@@ -32,7 +32,8 @@ BASE_MUST_CHECK int url_parse(const char *text, struct url *out_url, struct err 
 BASE_MUST_CHECK int url_parse_list(const char *text, struct url *out_urls, size_t max,
                                    size_t *out_count, struct err *err);
 
-/* Checks that a listen URL names an address to bind to: an IP literal or localhost, or a unix path. */
+/* Checks that a listen URL names an address to bind to: an IP literal or localhost, or a unix path.
+ */
 BASE_MUST_CHECK int url_check_bind(const struct url *url, struct err *err);
 
 /* True for https and unixs. */

@@ -4,8 +4,8 @@
  * nothing of etcd: methods come from a table. Codes and texts are those of grpc-go, because clients
  * compare them.
  *
- * A server and its calls belong to one loop's thread. Other threads keep a call's handle and come back
- * by loop_post: a handle of a call that has ended gives NULL.
+ * A server and its calls belong to one loop's thread. Other threads keep a call's handle and come
+ * back by loop_post: a handle of a call that has ended gives NULL.
  */
 #ifndef ENGINE_RPC_GRPC_H
 #define ENGINE_RPC_GRPC_H
@@ -15,14 +15,14 @@
 #include "base/net/stream.h"
 #include "engine/proto/grpc_code.h"
 
-#define GRPC_MESSAGE_BYTES_DEFAULT (2u * 1024u * 1024u)
+#define GRPC_MESSAGE_BYTES_DEFAULT      (2u * 1024u * 1024u)
 #define GRPC_CONCURRENT_STREAMS_DEFAULT UINT32_MAX
-#define GRPC_RECEIVE_BYTES_DEFAULT (256u * 1024u * 1024u)
-#define GRPC_CALL_LOW_BYTES (64u * 1024u)
-#define GRPC_PING_MIN_INTERVAL_MS 5000u
-#define GRPC_KEEPALIVE_INTERVAL_MS (2u * 60u * 60u * 1000u)
-#define GRPC_KEEPALIVE_TIMEOUT_MS 20000u
-#define GRPC_PREFIX_BYTES 5u
+#define GRPC_RECEIVE_BYTES_DEFAULT      (256u * 1024u * 1024u)
+#define GRPC_CALL_LOW_BYTES             (64u * 1024u)
+#define GRPC_PING_MIN_INTERVAL_MS       5000u
+#define GRPC_KEEPALIVE_INTERVAL_MS      (2u * 60u * 60u * 1000u)
+#define GRPC_KEEPALIVE_TIMEOUT_MS       20000u
+#define GRPC_PREFIX_BYTES               5u
 
 enum grpc_kind { GRPC_UNARY, GRPC_SERVER_STREAM, GRPC_CLIENT_STREAM, GRPC_BIDI };
 
@@ -40,7 +40,8 @@ enum grpc_cancel {
     GRPC_CANCEL_RESET,    /* the client gave up on it */
     GRPC_CANCEL_LOST,     /* the connection is gone */
     GRPC_CANCEL_DEADLINE, /* its deadline passed: DeadlineExceeded was sent */
-    GRPC_CANCEL_PROTOCOL, /* it broke a rule (message too large, cut short, ...): the status was sent */
+    GRPC_CANCEL_PROTOCOL, /* it broke a rule (message too large, cut short, ...): the status was
+                             sent */
 };
 
 struct grpc_server_config {
@@ -57,14 +58,15 @@ struct grpc_server_config {
     uint64_t keepalive_timeout_ms;  /* 0: GRPC_KEEPALIVE_TIMEOUT_MS */
 
     /*
-     * A call has begun (its head is there, no message yet). Optional. For streams whose first word is
-     * the server's; may finish the call.
+     * A call has begun (its head is there, no message yet). Optional. For streams whose first word
+     * is the server's; may finish the call.
      */
     void (*on_start)(void *ctx, struct grpc_call *call);
 
     /*
      * A whole request message, borrowed for the call. For unary and server-stream calls exactly one
-     * comes, after which on_half_close is not needed (a second message ends the call with Internal).
+     * comes, after which on_half_close is not needed (a second message ends the call with
+     * Internal).
      */
     void (*on_message)(void *ctx, struct grpc_call *call, struct bytes message);
 
@@ -98,7 +100,8 @@ struct grpc_server *grpc_server_new(const struct grpc_server_config *config);
 /* Cuts all connections (on_cancel LOST for what is open) and frees. */
 void grpc_server_free(struct grpc_server *server);
 
-/* Takes the stream; first are bytes read already. on_closed(closed_ctx) when the connection has ended. */
+/* Takes the stream; first are bytes read already. on_closed(closed_ctx) when the connection has
+ * ended. */
 void grpc_server_adopt(struct grpc_server *server, struct stream *stream, struct bytes first,
                        void (*on_closed)(void *ctx), void *closed_ctx);
 
@@ -133,9 +136,10 @@ uint64_t grpc_call_started_ns(const struct grpc_call *call);
 bool grpc_call_half_closed(const struct grpc_call *call);
 
 /*
- * Send one response message. grpc_call_send copies. grpc_call_send_buf takes the contents of message
- * (empty afterwards). grpc_call_send_ref borrows until release(ctx), so that one encoding serves many
- * calls; release may come at once. Bounded by the caller: look at grpc_call_pending_bytes.
+ * Send one response message. grpc_call_send copies. grpc_call_send_buf takes the contents of
+ * message (empty afterwards). grpc_call_send_ref borrows until release(ctx), so that one encoding
+ * serves many calls; release may come at once. Bounded by the caller: look at
+ * grpc_call_pending_bytes.
  */
 void grpc_call_send(struct grpc_call *call, struct bytes message);
 void grpc_call_send_buf(struct grpc_call *call, struct buf *message);
@@ -143,8 +147,8 @@ void grpc_call_send_ref(struct grpc_call *call, struct bytes message, stream_rel
                         void *ctx);
 
 /*
- * Ends the call with a status; what was sent before goes out first. message may be NULL. on_finished
- * follows before this returns and the call is dead then.
+ * Ends the call with a status; what was sent before goes out first. message may be NULL.
+ * on_finished follows before this returns and the call is dead then.
  */
 void grpc_call_finish(struct grpc_call *call, enum grpc_code code, const char *message);
 

@@ -2,10 +2,11 @@
 /*
  * HTTP/2 server sessions. All of nghttp2 is behind this header.
  *
- * Guarantees: streams of a session share the connection fairly; what is queued for a stream is held by
- * reference and handed to the socket only as far as the peer's windows and the socket take it; PINGs
- * are answered in the same turn; floods (resets, settings, pings, empty frames, continuations), header
- * lists over the limit and slow handshakes end the connection and nothing else.
+ * Guarantees: streams of a session share the connection fairly; what is queued for a stream is held
+ * by reference and handed to the socket only as far as the peer's windows and the socket take it;
+ * PINGs are answered in the same turn; floods (resets, settings, pings, empty frames,
+ * continuations), header lists over the limit and slow handshakes end the connection and nothing
+ * else.
  */
 #ifndef ENGINE_RPC_HTTP2_H
 #define ENGINE_RPC_HTTP2_H
@@ -13,11 +14,11 @@
 #include "base/bytes.h"
 #include "base/net/stream.h"
 
-#define HTTP2_HEADER_LIST_BYTES_MAX (16u * 1024u)
-#define HTTP2_HEADERS_MAX 64u
-#define HTTP2_STREAM_WINDOW_BYTES (1024u * 1024u)
+#define HTTP2_HEADER_LIST_BYTES_MAX   (16u * 1024u)
+#define HTTP2_HEADERS_MAX             64u
+#define HTTP2_STREAM_WINDOW_BYTES     (1024u * 1024u)
 #define HTTP2_CONNECTION_WINDOW_BYTES (16u * 1024u * 1024u)
-#define HTTP2_HANDSHAKE_DEADLINE_MS 10000u
+#define HTTP2_HANDSHAKE_DEADLINE_MS   10000u
 
 enum http2_error {
     HTTP2_NO_ERROR = 0,
@@ -40,8 +41,9 @@ struct http2_config {
     struct loop *loop;
     void *ctx;
     uint32_t max_concurrent_streams;
-    uint64_t ping_min_interval_ms; /* a client that pings more often gets GOAWAY too_many_pings; 0: off */
-    bool ping_without_stream;      /* pings count as well when no stream is open */
+    uint64_t ping_min_interval_ms;  /* a client that pings more often gets GOAWAY too_many_pings; 0:
+                                       off */
+    bool ping_without_stream;       /* pings count as well when no stream is open */
     uint64_t keepalive_interval_ms; /* our own PING after so much silence; 0: none */
     uint64_t keepalive_timeout_ms;  /* no answer for so long closes the connection */
 
@@ -59,7 +61,8 @@ struct http2_config {
     void (*on_session_close)(void *ctx, struct http2_session *session, void *session_ctx);
 };
 
-/* Takes the stream; first are bytes read from it already (from the client preface on). Borrows config. */
+/* Takes the stream; first are bytes read from it already (from the client preface on). Borrows
+ * config. */
 struct http2_session *http2_session_adopt(const struct http2_config *config, struct stream *stream,
                                           struct bytes first, void *session_ctx);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A port of the engine: listeners whose connections speak gRPC or HTTP/1.1, told apart by the HTTP/2
- * client preface. Anything else is closed.
+ * A port of the engine: listeners whose connections speak gRPC or HTTP/1.1, told apart by the
+ * HTTP/2 client preface. Anything else is closed.
  */
 #ifndef ENGINE_RPC_PORT_H
 #define ENGINE_RPC_PORT_H
@@ -12,7 +12,7 @@
 #include "base/net/url.h"
 #include "engine/rpc/grpc.h"
 
-#define PORT_URLS_MAX 16u
+#define PORT_URLS_MAX          16u
 #define PORT_SNIFF_DEADLINE_MS 10000u
 
 struct port;
@@ -21,10 +21,11 @@ struct port_config {
     struct loop *loop;
     const struct url *urls; /* borrowed for the call */
     size_t url_count;
-    const struct stream_transport_maker *tls; /* for https and unixs; borrowed for the port's life */
-    struct grpc_server *grpc;                 /* borrowed; NULL: HTTP/1.1 only */
-    struct http1_server *http;                /* borrowed; NULL: gRPC only */
-    size_t connections_max;                   /* per listener; 0: no limit */
+    const struct stream_transport_maker
+        *tls;                  /* for https and unixs; borrowed for the port's life */
+    struct grpc_server *grpc;  /* borrowed; NULL: HTTP/1.1 only */
+    struct http1_server *http; /* borrowed; NULL: gRPC only */
+    size_t connections_max;    /* per listener; 0: no limit */
     bool reuse_port;
 };
 
@@ -35,7 +36,8 @@ BASE_MUST_CHECK int port_open(const struct port_config *config, struct port **ou
 /* Stops listening; connections that were handed over live on in their servers. */
 void port_stop_listening(struct port *port);
 
-/* Stops listening and frees. Free the servers first: they tell the port of each closed connection. */
+/* Stops listening and frees. Free the servers first: they tell the port of each closed connection.
+ */
 void port_free(struct port *port);
 
 /* The bound port of URL index (as given), for URLs that said 0. */
