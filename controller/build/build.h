@@ -53,6 +53,20 @@ struct build_member {
 };
 struct json *build_member(const struct cluster_spec *want, const struct build_member *member);
 
+/* The body for the status subresource of one member; NULL texts are left out. */
+struct build_member_status {
+    const char *member;
+    const char *phase; /* Pending, Joining, Learner, Ready, NotReady, Leaving */
+    uint64_t member_id;
+    const char *node;
+    const char *evidence;
+    bool is_voter;
+    bool has_pod;
+    bool has_volume;
+};
+struct json *build_member_status(const struct cluster_spec *want,
+                                 const struct build_member_status *status);
+
 /* The labels that all objects of a cluster carry (json_free); member NULL: none. */
 struct json *build_labels(const struct cluster_spec *want, const char *member);
 

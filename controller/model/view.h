@@ -11,9 +11,10 @@
 #include "controller/model/operation.h"
 #include "controller/model/spec.h"
 
-#define VIEW_MEMBERS_MAX       32u
-#define VIEW_CAUGHT_UP_ENTRIES 1000u /* a learner this close to the leader's log may be promoted   \
-                                      */
+#define VIEW_MEMBERS_MAX 32u
+#define VIEW_CAUGHT_UP_ENTRIES                                                                     \
+    1000u /* a learner this close to the leader's log may be promoted                              \
+           */
 
 /* The judgement. Everything from EVIDENCE_DATA_ERROR on is proof that the member must be replaced.
  */
@@ -62,10 +63,13 @@ struct member_view {
     bool is_leader;
     bool never_started; /* in the member list without a name */
     bool healthy;       /* freshly reachable, right ids, knows a leader, no CORRUPT alarm */
+    bool probed;        /* dialled freshly, whatever came of it */
     bool caught_up;
+    bool was_recreated; /* its Pod was recreated already in this spell of being unhealthy */
     bool must_go; /* healthy, but a person or its volume wants it replaced: add before remove */
     enum member_evidence evidence;
-    int64_t unhealthy_since_ms; /* 0: healthy */
+    int64_t since_ms; /* since when it is healthy, or unhealthy: what status.members[].since says */
+    int64_t grace_since_ms; /* unhealthy: where grace counts from (never before the Pod was made) */
 };
 
 struct view {
