@@ -43,6 +43,8 @@ struct raft_config {
     const struct raft_entry *entries; /* borrowed; the core takes its own references */
     uint32_t entry_count;
     uint64_t applied_index; /* state machine is already there (consistent index), >= mark.index */
+    /* The configuration at applied_index. NULL: that of the mark, when no change lies in between. */
+    const struct raft_conf_state *applied_conf_state;
 };
 
 /* One answered read: everything acknowledged before the request is applied once applied >= index. */
