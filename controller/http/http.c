@@ -228,12 +228,18 @@ struct http_transfer *http_start(struct http *http, const struct http_request *r
     curl_easy_setopt(easy, CURLOPT_SOCKOPTFUNCTION, on_socket);
     curl_easy_setopt(easy, CURLOPT_PRIVATE, transfer);
     bool is_tls = strncmp(request->url, "https://", 8) == 0;
-    long version = CURL_HTTP_VERSION_2TLS;
-    if (request->version == HTTP_VERSION_2_ONLY && !is_tls) {
-        version = CURL_HTTP_VERSION_2_PRIOR_KNOWLEDGE;
+    bool is_clear_h2 = request->version == HTTP_VERSION_2_ONLY && !is_tls;
+    curl_easy_setopt(
+        easy, CURLOPT_HTTP_VERSION,
+        (long)(is_clear_h2 ? CURL_HTTP_VERSION_2_PRIOR_KNOWLEDGE : CURL_HTTP_VERSION_2TLS));
+    if (is_clear_h2) {
+        /* libcurl 7.88 breaks a clear-text HTTP/2 connection when it is used again (curl #10634):
+         * one connection per call there. With TLS calls share one. */
+        curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, 1L);
+        curl_easy_setopt(easy, CURLOPT_FORBID_REUSE, 1L);
+    } else {
+        curl_easy_setopt(easy, CURLOPT_PIPEWAIT, 1L);
     }
-    curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, version);
-    curl_easy_setopt(easy, CURLOPT_PIPEWAIT, 1L);
     limits_set(easy, request);
     tls_set(easy, request->tls);
     headers_set(transfer, request);
