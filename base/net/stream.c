@@ -522,9 +522,7 @@ void stream_close_when_sent(struct stream *stream)
         stream_update_events(stream);
         loop_task_schedule(&stream->flush_task);
     } else if (stream->state == STREAM_CONNECTING || stream->state == STREAM_HANDSHAKE) {
-        stream->state =
-            STREAM_OPEN; /* nothing can be sent: the write below fails or goes nowhere */
-        stream_queue_clear(&stream->queue);
+        stream_queue_clear(&stream->queue); /* never connected: nothing can be sent */
         stream->state = STREAM_CLOSING;
         loop_task_schedule(&stream->flush_task);
     }

@@ -18,6 +18,7 @@
 #define HTTP2_HEADERS_MAX             64u
 #define HTTP2_STREAM_WINDOW_BYTES     (1024u * 1024u)
 #define HTTP2_CONNECTION_WINDOW_BYTES (16u * 1024u * 1024u)
+#define HTTP2_PREFIX_BYTES_MAX        16u
 #define HTTP2_HANDSHAKE_DEADLINE_MS   10000u
 
 enum http2_error {
@@ -28,6 +29,9 @@ enum http2_error {
     HTTP2_CANCEL = 8,
     HTTP2_ENHANCE_YOUR_CALM = 11,
 };
+
+/* What on_close gives when the connection went, and the stream with it. */
+#define HTTP2_CONNECTION_LOST UINT32_MAX
 
 struct http2_session;
 struct http2_stream;
@@ -61,10 +65,13 @@ struct http2_config {
     void (*on_session_close)(void *ctx, struct http2_session *session, void *session_ctx);
 };
 
-/* Takes the stream; first are bytes read from it already (from the client preface on). Borrows
- * config. */
+/* Takes the stream, on which nothing has been said yet. Borrows config. */
 struct http2_session *http2_session_adopt(const struct http2_config *config, struct stream *stream,
-                                          struct bytes first, void *session_ctx);
+                                          void *session_ctx);
+
+/* Hands over bytes that were read from the stream before, from the client preface on. May end all.
+ */
+void http2_session_feed(struct http2_session *session, struct bytes data);
 
 /* Ends the connection at once: on_close for each stream, no on_session_close. */
 void http2_session_free(struct http2_session *session);
@@ -91,7 +98,10 @@ void http2_stream_consume(struct http2_stream *stream, size_t size);
 /* The answer: headers once, then body, then trailers (or headers with ends_here alone). Copied. */
 void http2_stream_respond(struct http2_stream *stream, const struct http2_header *headers,
                           size_t header_count, bool ends_here);
-/* Queues body bytes: prefix (up to 16 bytes, copied), then data by reference until release(ctx). */
+/*
+ * Queues body bytes: prefix (up to HTTP2_PREFIX_BYTES_MAX, copied), then data by reference until
+ * release(ctx); with release NULL data is copied as well.
+ */
 void http2_stream_write(struct http2_stream *stream, struct bytes prefix, struct bytes data,
                         stream_release_fn release, void *ctx);
 void http2_stream_end(struct http2_stream *stream, const struct http2_header *trailers,

@@ -36,8 +36,7 @@ BASE_MUST_CHECK int port_open(const struct port_config *config, struct port **ou
 /* Stops listening; connections that were handed over live on in their servers. */
 void port_stop_listening(struct port *port);
 
-/* Stops listening and frees. Free the servers first: they tell the port of each closed connection.
- */
+/* Stops listening and closes what is still being sniffed; connections of the servers live on. */
 void port_free(struct port *port);
 
 /* The bound port of URL index (as given), for URLs that said 0. */

@@ -1,0 +1,788 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * gRPC calls: heads checked, messages cut out of the body, deadlines, status. A call that is
+ * finished leaves its HTTP/2 stream behind, which sends what is queued and goes on its own.
+ */
+#include "engine/rpc/grpc.h"
+
+#include <inttypes.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/assert.h"
+#include "base/list.h"
+#include "base/map.h"
+#include "base/net/handle.h"
+#include "engine/rpc/http2.h"
+
+#define GRPC_HEADERS_MAX        8u
+#define GRPC_STATUS_MESSAGE_MAX 4096u
+#define GRPC_TIMEOUT_DIGITS_MAX 8u
+#define GRPC_REQUEST_KEEP_BYTES 65536u
+#define CONTENT_TYPE            "application/grpc"
+
+struct grpc_conn {
+    struct list node;
+    struct grpc_server *server;
+    struct http2_session *session;
+    void (*on_closed)(void *ctx);
+    void *closed_ctx;
+};
+
+struct grpc_counters {
+    _Atomic uint64_t received_bytes;
+    _Atomic uint64_t sent_bytes;
+    _Atomic uint64_t received_messages;
+    _Atomic uint64_t sent_messages;
+    _Atomic uint64_t started_calls;
+    _Atomic uint64_t open_calls;
+    _Atomic uint64_t open_connections;
+};
+
+struct grpc_server {
+    struct grpc_server_config config;
+    struct http2_config http2;
+    struct map methods;  /* path to const struct grpc_method */
+    struct map services; /* names of services, for the texts of errors */
+    struct list conns;
+    struct handle_table handles;
+    size_t receive_bytes; /* of unfinished requests */
+    struct grpc_counters counters;
+};
+
+struct grpc_call {
+    struct grpc_server *server;
+    struct http2_stream *stream;
+    const struct grpc_method *method;
+    void *user;
+    uint64_t handle;
+    uint64_t started_ns;
+    uint64_t deadline_ms;
+    struct loop_timer deadline;
+    struct buf received; /* an unfinished message, or what a paused call holds back */
+    size_t unconsumed;   /* window that a paused call keeps */
+    uint64_t message_count;
+    bool is_paused;
+    bool is_parsing;
+    bool is_half_closed; /* the client has sent its last byte */
+    bool told_half_close;
+    bool has_sent_headers;
+    size_t header_count;
+    char *header_names[GRPC_HEADERS_MAX];
+    char *header_values[GRPC_HEADERS_MAX];
+};
+
+static void count(_Atomic uint64_t *counter, uint64_t by)
+{
+    atomic_fetch_add_explicit(counter, by, memory_order_relaxed);
+}
+
+static void uncount(_Atomic uint64_t *counter)
+{
+    atomic_fetch_sub_explicit(counter, 1, memory_order_relaxed);
+}
+
+static void call_release(struct grpc_call *call)
+{
+    struct grpc_server *server = call->server;
+    loop_timer_cancel(&call->deadline);
+    server->receive_bytes -= call->received.size;
+    handle_remove(&server->handles, call->handle);
+    if (call->stream != NULL) {
+        if (call->unconsumed > 0) {
+            http2_stream_consume(call->stream, call->unconsumed);
+        }
+        http2_stream_set_user(call->stream, NULL);
+    }
+    for (size_t i = 0; i < call->header_count; i++) {
+        mem_free(call->header_names[i]);
+        mem_free(call->header_values[i]);
+    }
+    buf_free(&call->received);
+    uncount(&server->counters.open_calls);
+    mem_free(call);
+}
+
+/* Writes message percent-encoded as grpc-message wants it; cut at the limit. */
+static size_t status_encode(const char *message, char *out, size_t out_size)
+{
+    static const char HEX[] = "0123456789ABCDEF";
+    size_t used = 0;
+    for (const unsigned char *c = (const unsigned char *)message; *c != '\0'; c++) {
+        if (used + 4 > out_size) {
+            break;
+        }
+        if (*c >= 0x20 && *c <= 0x7e && *c != '%') {
+            out[used++] = (char)*c;
+        } else {
+            out[used++] = '%';
+            out[used++] = HEX[*c >> 4];
+            out[used++] = HEX[*c & 15];
+        }
+    }
+    return used;
+}
+
+static struct http2_header header_of(const char *name, const char *value)
+{
+    return (struct http2_header){bytes_of_str(name), bytes_of_str(value)};
+}
+
+/* grpc-status and grpc-message; texts is room for their values. Gives the number of headers. */
+static size_t status_headers(enum grpc_code code, const char *message, struct http2_header *out,
+                             char *text, size_t text_size)
+{
+    int code_size = snprintf(text, text_size, "%d", (int)code);
+    out[0] = (struct http2_header){bytes_of_str("grpc-status"), bytes_of(text, (size_t)code_size)};
+    if (message == NULL || message[0] == '\0') {
+        return 1;
+    }
+    char *encoded = text + code_size;
+    size_t size = status_encode(message, encoded, text_size - (size_t)code_size);
+    out[1] = (struct http2_header){bytes_of_str("grpc-message"), bytes_of(encoded, size)};
+    return 2;
+}
+
+/* Answers a stream that never became a call: headers only. */
+static void stream_reject(struct http2_stream *stream, const char *http_status, enum grpc_code code,
+                          const char *message)
+{
+    char text[GRPC_STATUS_MESSAGE_MAX];
+    struct http2_header headers[4];
+    headers[0] = header_of(":status", http_status);
+    headers[1] = header_of("content-type", CONTENT_TYPE);
+    size_t extra = status_headers(code, message, headers + 2, text, sizeof(text));
+    http2_stream_respond(stream, headers, 2 + extra, true);
+}
+
+static void call_send_headers(struct grpc_call *call)
+{
+    struct http2_header headers[2 + GRPC_HEADERS_MAX];
+    headers[0] = header_of(":status", "200");
+    headers[1] = header_of("content-type", CONTENT_TYPE);
+    for (size_t i = 0; i < call->header_count; i++) {
+        headers[2 + i] = header_of(call->header_names[i], call->header_values[i]);
+    }
+    http2_stream_respond(call->stream, headers, 2 + call->header_count, false);
+    call->has_sent_headers = true;
+}
+
+static void call_send_status(struct grpc_call *call, enum grpc_code code, const char *message)
+{
+    char text[GRPC_STATUS_MESSAGE_MAX];
+    struct http2_header headers[4 + GRPC_HEADERS_MAX];
+    if (call->has_sent_headers) {
+        size_t count_of = status_headers(code, message, headers, text, sizeof(text));
+        http2_stream_end(call->stream, headers, count_of);
+        return;
+    }
+    headers[0] = header_of(":status", "200");
+    headers[1] = header_of("content-type", CONTENT_TYPE);
+    for (size_t i = 0; i < call->header_count; i++) {
+        headers[2 + i] = header_of(call->header_names[i], call->header_values[i]);
+    }
+    size_t used = 2 + call->header_count;
+    used += status_headers(code, message, headers + used, text, sizeof(text));
+    http2_stream_respond(call->stream, headers, used, true);
+}
+
+void grpc_call_finish(struct grpc_call *call, enum grpc_code code, const char *message)
+{
+    struct grpc_server *server = call->server;
+    call_send_status(call, code, message);
+    if (server->config.on_finished != NULL) {
+        server->config.on_finished(server->config.ctx, call, code);
+    }
+    call_release(call);
+}
+
+/* The call cannot go on: sends the status (why permitting) and tells the user. */
+static void call_cancel(struct grpc_call *call, enum grpc_cancel why, enum grpc_code code,
+                        const char *message)
+{
+    struct grpc_server *server = call->server;
+    if (why == GRPC_CANCEL_DEADLINE || why == GRPC_CANCEL_PROTOCOL) {
+        call_send_status(call, code, message);
+    }
+    server->config.on_cancel(server->config.ctx, call, why);
+    call_release(call);
+}
+
+static void call_on_deadline(void *ctx)
+{
+    call_cancel(ctx, GRPC_CANCEL_DEADLINE, GRPC_DEADLINE_EXCEEDED, "context deadline exceeded");
+}
+
+/* Checks the prefix of the message at data; false when the call was ended by it. */
+static bool call_check_prefix(struct grpc_call *call, struct bytes data)
+{
+    char text[160];
+    uint32_t size = get_be32(data.data + 1);
+    size_t max = call->server->config.message_bytes_max;
+    if (data.data[0] > 1) {
+        snprintf(text, sizeof(text), "grpc: received unexpected payload format %u",
+                 (unsigned)data.data[0]);
+        call_cancel(call, GRPC_CANCEL_PROTOCOL, GRPC_INTERNAL, text);
+        return false;
+    }
+    if (data.data[0] == 1) {
+        call_cancel(call, GRPC_CANCEL_PROTOCOL, GRPC_INTERNAL,
+                    "grpc: compressed flag set with identity or empty encoding");
+        return false;
+    }
+    if (size > max) {
+        snprintf(text, sizeof(text), "grpc: received message larger than max (%" PRIu32 " vs. %zu)",
+                 size, max);
+        call_cancel(call, GRPC_CANCEL_PROTOCOL, GRPC_RESOURCE_EXHAUSTED, text);
+        return false;
+    }
+    bool is_single = call->method->kind == GRPC_UNARY || call->method->kind == GRPC_SERVER_STREAM;
+    if (is_single && call->message_count > 0) {
+        call_cancel(call, GRPC_CANCEL_PROTOCOL, GRPC_INTERNAL,
+                    "grpc: more than one request message for a method that takes one");
+        return false;
+    }
+    return true;
+}
+
+/*
+ * Gives the whole messages at the front of data to the user; *out_used is how far it came. False
+ * when the call is gone.
+ */
+static bool call_deliver(struct grpc_call *call, struct bytes data, size_t *out_used)
+{
+    struct grpc_server *server = call->server;
+    uint64_t handle = call->handle;
+    size_t used = 0;
+    while (!call->is_paused && data.size - used >= GRPC_PREFIX_BYTES) {
+        struct bytes rest = bytes_of(data.data + used, data.size - used);
+        if (!call_check_prefix(call, rest)) {
+            return false;
+        }
+        uint32_t size = get_be32(rest.data + 1);
+        if (rest.size < GRPC_PREFIX_BYTES + (size_t)size) {
+            break;
+        }
+        used += GRPC_PREFIX_BYTES + size;
+        call->message_count++;
+        count(&server->counters.received_messages, 1);
+        count(&server->counters.received_bytes, size);
+        server->config.on_message(server->config.ctx, call,
+                                  bytes_of(rest.data + GRPC_PREFIX_BYTES, size));
+        if (handle_get(&server->handles, handle) == NULL) {
+            return false;
+        }
+    }
+    *out_used = used;
+    return true;
+}
+
+/* Tells about the end of the client's half, once, when all before it was delivered. */
+static void call_settle_half_close(struct grpc_call *call)
+{
+    struct grpc_server *server = call->server;
+    if (!call->is_half_closed || call->told_half_close || call->is_paused) {
+        return;
+    }
+    call->told_half_close = true;
+    bool takes_one = call->method->kind == GRPC_UNARY || call->method->kind == GRPC_SERVER_STREAM;
+    if (call->received.size > 0 || (takes_one && call->message_count == 0)) {
+        call_cancel(call, GRPC_CANCEL_PROTOCOL, GRPC_INTERNAL, "unexpected EOF");
+        return;
+    }
+    if (!takes_one && server->config.on_half_close != NULL) {
+        server->config.on_half_close(server->config.ctx, call);
+    }
+}
+
+/* Works through what was received and kept; false when the call is gone. */
+static bool call_deliver_kept(struct grpc_call *call)
+{
+    struct grpc_server *server = call->server;
+    uint64_t handle = call->handle;
+    struct buf kept = call->received;
+    size_t used = 0;
+    buf_init(&call->received, BUF_NO_LIMIT); /* the user may pause and more may come meanwhile */
+    server->receive_bytes -= kept.size;
+    call->is_parsing = true;
+    bool alive = call_deliver(call, buf_bytes(&kept), &used);
+    if (alive) {
+        ASSERT(handle_get(&server->handles, handle) == call && call->received.size == 0);
+        call->is_parsing = false;
+        buf_consume(&kept, used);
+        buf_free(&call->received);
+        call->received = kept;
+        server->receive_bytes += kept.size;
+        if (kept.size == 0 && kept.capacity > GRPC_REQUEST_KEEP_BYTES) {
+            buf_free(&call->received);
+            buf_init(&call->received, BUF_NO_LIMIT);
+        }
+    } else {
+        buf_free(&kept);
+    }
+    return alive;
+}
+
+static void call_keep(struct grpc_call *call, struct bytes data)
+{
+    buf_append(&call->received, data.data, data.size);
+    call->server->receive_bytes += data.size;
+}
+
+static void grpc_on_data(void *ctx, struct http2_stream *stream, struct bytes data)
+{
+    struct grpc_server *server = ctx;
+    struct grpc_call *call = http2_stream_user(stream);
+    if (call == NULL) {
+        http2_stream_consume(stream, data.size);
+        return;
+    }
+    if (call->is_paused) {
+        call->unconsumed += data.size;
+    } else {
+        http2_stream_consume(stream, data.size);
+    }
+    if (call->received.size > 0 || call->is_paused) {
+        call_keep(call, data);
+        if (!call->is_paused && !call_deliver_kept(call)) {
+            return;
+        }
+    } else {
+        size_t used = 0;
+        call->is_parsing = true;
+        if (!call_deliver(call, data, &used)) {
+            return;
+        }
+        call->is_parsing = false;
+        call_keep(call, bytes_of(data.data + used, data.size - used));
+    }
+    if (server->receive_bytes > server->config.receive_bytes_max && call->received.size > 0) {
+        call_cancel(call, GRPC_CANCEL_PROTOCOL, GRPC_RESOURCE_EXHAUSTED,
+                    "grpc: too much memory in unfinished requests");
+    }
+}
+
+static void grpc_on_end(void *ctx, struct http2_stream *stream)
+{
+    (void)ctx;
+    struct grpc_call *call = http2_stream_user(stream);
+    if (call != NULL) {
+        call->is_half_closed = true;
+        call_settle_half_close(call);
+    }
+}
+
+static void grpc_on_close(void *ctx, struct http2_stream *stream, uint32_t error)
+{
+    (void)ctx;
+    struct grpc_call *call = http2_stream_user(stream);
+    if (call != NULL) {
+        call->unconsumed = 0;
+        call_cancel(call, error == HTTP2_CONNECTION_LOST ? GRPC_CANCEL_LOST : GRPC_CANCEL_RESET,
+                    GRPC_CANCELED, NULL);
+    }
+}
+
+static void grpc_on_drained(void *ctx, struct http2_stream *stream)
+{
+    struct grpc_server *server = ctx;
+    struct grpc_call *call = http2_stream_user(stream);
+    if (call != NULL && server->config.on_drained != NULL) {
+        server->config.on_drained(server->config.ctx, call);
+    }
+}
+
+/* Parses grpc-timeout into milliseconds, rounded up; false when malformed. */
+static bool timeout_parse(const char *text, uint64_t *out_ms)
+{
+    uint64_t value = 0;
+    size_t digits = 0;
+    while (text[digits] >= '0' && text[digits] <= '9' && digits < GRPC_TIMEOUT_DIGITS_MAX) {
+        value = value * 10 + (uint64_t)(text[digits] - '0');
+        digits++;
+    }
+    if (digits == 0 || text[digits] == '\0' || text[digits + 1] != '\0') {
+        return false;
+    }
+    switch (text[digits]) {
+    case 'H':
+        *out_ms = value * 3600000u;
+        return true;
+    case 'M':
+        *out_ms = value * 60000u;
+        return true;
+    case 'S':
+        *out_ms = value * 1000u;
+        return true;
+    case 'm':
+        *out_ms = value;
+        return true;
+    case 'u':
+        *out_ms = (value + 999u) / 1000u;
+        return true;
+    case 'n':
+        *out_ms = (value + 999999u) / 1000000u;
+        return true;
+    default:
+        return false;
+    }
+}
+
+static bool content_type_is_grpc(const char *type)
+{
+    size_t size = strlen(CONTENT_TYPE);
+    return type != NULL && strncmp(type, CONTENT_TYPE, size) == 0 &&
+           (type[size] == '\0' || type[size] == '+' || type[size] == ';');
+}
+
+/* Answers Unimplemented in grpc-go's words. */
+static void reject_unknown(struct grpc_server *server, struct http2_stream *stream)
+{
+    char message[512];
+    const char *path = (const char *)http2_stream_path(stream).data;
+    const char *name = path[0] == '/' ? path + 1 : path;
+    const char *slash = strrchr(name, '/');
+    if (slash == NULL) {
+        snprintf(message, sizeof(message), "malformed method name: \"%.200s\"", path);
+    } else if (map_get(&server->services, bytes_of(name, (size_t)(slash - name))) != NULL) {
+        snprintf(message, sizeof(message), "unknown method %.200s for service %.*s", slash + 1,
+                 (int)(slash - name), name);
+    } else {
+        snprintf(message, sizeof(message), "unknown service %.*s", (int)BASE_MIN(slash - name, 200),
+                 name);
+    }
+    stream_reject(stream, "200", GRPC_UNIMPLEMENTED, message);
+}
+
+/* Checks what any call must have; false when the stream has been answered. */
+static bool head_check(struct http2_stream *stream, uint64_t *out_timeout_ms)
+{
+    char message[256];
+    const char *type = http2_stream_header(stream, "content-type");
+    if (!content_type_is_grpc(type)) {
+        snprintf(message, sizeof(message), "invalid gRPC request content-type \"%.100s\"",
+                 type == NULL ? "" : type);
+        stream_reject(stream, "415", GRPC_INVALID_ARGUMENT, message);
+        return false;
+    }
+    const char *method = (const char *)http2_stream_method(stream).data;
+    if (strcmp(method, "POST") != 0) {
+        snprintf(message, sizeof(message),
+                 "Received a HEADERS frame with :method \"%.50s\" which should be POST", method);
+        stream_reject(stream, "405", GRPC_INTERNAL, message);
+        return false;
+    }
+    const char *timeout = http2_stream_header(stream, "grpc-timeout");
+    *out_timeout_ms = UINT64_MAX;
+    if (timeout != NULL && !timeout_parse(timeout, out_timeout_ms)) {
+        snprintf(message, sizeof(message), "malformed grpc-timeout: \"%.50s\"", timeout);
+        stream_reject(stream, "400", GRPC_INTERNAL, message);
+        return false;
+    }
+    const char *encoding = http2_stream_header(stream, "grpc-encoding");
+    if (encoding != NULL && strcmp(encoding, "identity") != 0) {
+        snprintf(message, sizeof(message),
+                 "grpc: Decompressor is not installed for grpc-encoding \"%.50s\"", encoding);
+        stream_reject(stream, "200", GRPC_UNIMPLEMENTED, message);
+        return false;
+    }
+    return true;
+}
+
+static void grpc_on_request(void *ctx, struct http2_stream *stream, bool ends_here)
+{
+    struct grpc_server *server = ctx;
+    uint64_t timeout_ms = UINT64_MAX;
+    if (!head_check(stream, &timeout_ms)) {
+        return;
+    }
+    const struct grpc_method *method = map_get(&server->methods, http2_stream_path(stream));
+    if (method == NULL) {
+        reject_unknown(server, stream);
+        return;
+    }
+    struct grpc_call *call = mem_zalloc(sizeof(*call));
+    call->server = server;
+    call->stream = stream;
+    call->method = method;
+    call->handle = handle_add(&server->handles, call);
+    call->started_ns = loop_clock_ns();
+    call->deadline_ms = UINT64_MAX;
+    buf_init(&call->received, BUF_NO_LIMIT);
+    loop_timer_init(server->config.loop, &call->deadline, call_on_deadline, call);
+    if (timeout_ms != UINT64_MAX) {
+        call->deadline_ms = loop_now_ms(server->config.loop) + timeout_ms;
+        loop_timer_set(&call->deadline, timeout_ms);
+    }
+    http2_stream_set_user(stream, call);
+    count(&server->counters.started_calls, 1);
+    count(&server->counters.open_calls, 1);
+    uint64_t handle = call->handle;
+    if (server->config.on_start != NULL) {
+        server->config.on_start(server->config.ctx, call);
+    }
+    if (ends_here && handle_get(&server->handles, handle) != NULL) {
+        call->is_half_closed = true;
+        call_settle_half_close(call);
+    }
+}
+
+static void conn_end(struct grpc_conn *conn)
+{
+    list_remove(&conn->node);
+    uncount(&conn->server->counters.open_connections);
+    if (conn->on_closed != NULL) {
+        conn->on_closed(conn->closed_ctx);
+    }
+    mem_free(conn);
+}
+
+static void grpc_on_session_close(void *ctx, struct http2_session *session, void *session_ctx)
+{
+    (void)ctx;
+    (void)session;
+    conn_end(session_ctx);
+}
+
+static void server_index_methods(struct grpc_server *server)
+{
+    map_init(&server->methods);
+    map_init(&server->services);
+    for (size_t i = 0; i < server->config.method_count; i++) {
+        const struct grpc_method *method = &server->config.methods[i];
+        const char *slash = strrchr(method->path, '/');
+        ASSERT(method->path[0] == '/' && slash > method->path);
+        void *value = (void *)(uintptr_t)method;
+        map_set(&server->methods, bytes_of_str(method->path), value);
+        const char *service = method->path + 1;
+        map_set(&server->services, bytes_of(service, (size_t)(slash - service)), value);
+    }
+}
+
+static uint64_t or_default(uint64_t value, uint64_t fallback)
+{
+    return value == 0 ? fallback : value;
+}
+
+struct grpc_server *grpc_server_new(const struct grpc_server_config *config)
+{
+    ASSERT(config->on_message != NULL && config->on_cancel != NULL);
+    struct grpc_server *server = mem_zalloc(sizeof(*server));
+    server->config = *config;
+    struct grpc_server_config *own = &server->config;
+    own->message_bytes_max = or_default(own->message_bytes_max, GRPC_MESSAGE_BYTES_DEFAULT);
+    own->receive_bytes_max = or_default(own->receive_bytes_max, GRPC_RECEIVE_BYTES_DEFAULT);
+    if (own->max_concurrent_streams == 0) {
+        own->max_concurrent_streams = GRPC_CONCURRENT_STREAMS_DEFAULT;
+    }
+    server->http2 = (struct http2_config){
+        .loop = own->loop,
+        .ctx = server,
+        .max_concurrent_streams = own->max_concurrent_streams,
+        .ping_min_interval_ms = or_default(own->ping_min_interval_ms, GRPC_PING_MIN_INTERVAL_MS),
+        .ping_without_stream = own->ping_without_stream,
+        .keepalive_interval_ms = or_default(own->keepalive_interval_ms, GRPC_KEEPALIVE_INTERVAL_MS),
+        .keepalive_timeout_ms = or_default(own->keepalive_timeout_ms, GRPC_KEEPALIVE_TIMEOUT_MS),
+        .on_request = grpc_on_request,
+        .on_data = grpc_on_data,
+        .on_end = grpc_on_end,
+        .on_drained = grpc_on_drained,
+        .on_close = grpc_on_close,
+        .on_session_close = grpc_on_session_close,
+    };
+    list_init(&server->conns);
+    handle_table_init(&server->handles);
+    server_index_methods(server);
+    return server;
+}
+
+void grpc_server_free(struct grpc_server *server)
+{
+    if (server == NULL) {
+        return;
+    }
+    while (!list_empty(&server->conns)) {
+        struct grpc_conn *conn = LIST_ENTRY(server->conns.next, struct grpc_conn, node);
+        http2_session_free(conn->session);
+        conn_end(conn);
+    }
+    handle_table_free(&server->handles);
+    map_free(&server->methods);
+    map_free(&server->services);
+    mem_free(server);
+}
+
+void grpc_server_adopt(struct grpc_server *server, struct stream *stream, struct bytes first,
+                       void (*on_closed)(void *ctx), void *closed_ctx)
+{
+    struct grpc_conn *conn = mem_zalloc(sizeof(*conn));
+    conn->server = server;
+    conn->on_closed = on_closed;
+    conn->closed_ctx = closed_ctx;
+    list_append(&server->conns, &conn->node);
+    count(&server->counters.open_connections, 1);
+    conn->session = http2_session_adopt(&server->http2, stream, conn);
+    if (first.size > 0) {
+        http2_session_feed(conn->session, first);
+    }
+}
+
+void grpc_server_drain(struct grpc_server *server)
+{
+    LIST_EACH(node, &server->conns)
+    {
+        http2_session_drain(LIST_ENTRY(node, struct grpc_conn, node)->session);
+    }
+}
+
+size_t grpc_server_connection_count(const struct grpc_server *server)
+{
+    return (size_t)atomic_load_explicit(
+        &((struct grpc_server *)(uintptr_t)server)->counters.open_connections,
+        memory_order_relaxed);
+}
+
+void grpc_server_stats(const struct grpc_server *server, struct grpc_stats *out_stats)
+{
+    struct grpc_counters *from = &((struct grpc_server *)(uintptr_t)server)->counters;
+    *out_stats = (struct grpc_stats){
+        .received_bytes = atomic_load(&from->received_bytes),
+        .sent_bytes = atomic_load(&from->sent_bytes),
+        .received_messages = atomic_load(&from->received_messages),
+        .sent_messages = atomic_load(&from->sent_messages),
+        .started_calls = atomic_load(&from->started_calls),
+        .open_calls = atomic_load(&from->open_calls),
+        .open_connections = atomic_load(&from->open_connections),
+    };
+}
+
+uint64_t grpc_call_handle(const struct grpc_call *call)
+{
+    return call->handle;
+}
+
+struct grpc_call *grpc_call_from_handle(const struct grpc_server *server, uint64_t handle)
+{
+    return handle_get(&server->handles, handle);
+}
+
+struct grpc_server *grpc_call_server(const struct grpc_call *call)
+{
+    return call->server;
+}
+
+const struct grpc_method *grpc_call_method(const struct grpc_call *call)
+{
+    return call->method;
+}
+
+void grpc_call_set_user(struct grpc_call *call, void *user)
+{
+    call->user = user;
+}
+
+void *grpc_call_user(const struct grpc_call *call)
+{
+    return call->user;
+}
+
+const char *grpc_call_metadata(const struct grpc_call *call, const char *name)
+{
+    return http2_stream_header(call->stream, name);
+}
+
+const char *grpc_call_peer_address(const struct grpc_call *call)
+{
+    return stream_peer_address(http2_session_stream(http2_stream_session(call->stream)));
+}
+
+const char *grpc_call_peer_name(const struct grpc_call *call)
+{
+    return stream_peer_name(http2_session_stream(http2_stream_session(call->stream)));
+}
+
+uint64_t grpc_call_deadline_ms(const struct grpc_call *call)
+{
+    return call->deadline_ms;
+}
+
+uint64_t grpc_call_started_ns(const struct grpc_call *call)
+{
+    return call->started_ns;
+}
+
+bool grpc_call_half_closed(const struct grpc_call *call)
+{
+    return call->is_half_closed;
+}
+
+static void call_send(struct grpc_call *call, struct bytes message, stream_release_fn release,
+                      void *ctx)
+{
+    uint8_t prefix[GRPC_PREFIX_BYTES] = {0};
+    ASSERT(message.size <= INT32_MAX);
+    put_be32(prefix + 1, (uint32_t)message.size);
+    if (!call->has_sent_headers) {
+        call_send_headers(call);
+    }
+    count(&call->server->counters.sent_messages, 1);
+    count(&call->server->counters.sent_bytes, message.size);
+    http2_stream_write(call->stream, bytes_of(prefix, sizeof(prefix)), message, release, ctx);
+}
+
+void grpc_call_send(struct grpc_call *call, struct bytes message)
+{
+    call_send(call, message, NULL, NULL);
+}
+
+void grpc_call_send_buf(struct grpc_call *call, struct buf *message)
+{
+    size_t size = 0;
+    uint8_t *data = buf_take(message, &size);
+    call_send(call, bytes_of(data, size), mem_free, data);
+}
+
+void grpc_call_send_ref(struct grpc_call *call, struct bytes message, stream_release_fn release,
+                        void *ctx)
+{
+    call_send(call, message, release, ctx);
+}
+
+void grpc_call_set_header(struct grpc_call *call, const char *name, const char *value)
+{
+    ASSERT(!call->has_sent_headers && call->header_count < GRPC_HEADERS_MAX);
+    call->header_names[call->header_count] = str_dup(name);
+    call->header_values[call->header_count] = str_dup(value);
+    call->header_count++;
+}
+
+size_t grpc_call_pending_bytes(const struct grpc_call *call)
+{
+    return http2_stream_queued_bytes(call->stream);
+}
+
+void grpc_call_pause(struct grpc_call *call)
+{
+    call->is_paused = true;
+}
+
+void grpc_call_resume(struct grpc_call *call)
+{
+    if (!call->is_paused) {
+        return;
+    }
+    call->is_paused = false;
+    if (call->unconsumed > 0) {
+        http2_stream_consume(call->stream, call->unconsumed);
+        call->unconsumed = 0;
+    }
+    if (call->is_parsing) {
+        return; /* the loop on the stack goes on */
+    }
+    if (call->received.size > 0 && !call_deliver_kept(call)) {
+        return;
+    }
+    call_settle_half_close(call);
+}
