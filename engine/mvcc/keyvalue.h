@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The stored forms: mvccpb.KeyValue bytes (fields 1 to 6 in order, zero omitted: byte for byte what etcd
- * stores, so that HashKV agrees) and the 17 or 18 byte revision keys of table key.
+ * The stored forms: mvccpb.KeyValue bytes (fields 1 to 6 in order, zero omitted: byte for byte what
+ * etcd stores, so that HashKV agrees) and the 17 or 18 byte revision keys of table key.
  */
 #ifndef ENGINE_MVCC_KEYVALUE_H
 #define ENGINE_MVCC_KEYVALUE_H
@@ -28,11 +28,7 @@ size_t keyvalue_encode(const struct keyvalue *kv, uint8_t *out);
 /* Decodes in place: key and value point into data. Unknown fields are skipped. 0 or E_CORRUPT. */
 int keyvalue_decode(struct bytes data, struct keyvalue *out_kv);
 
-/* Protobuf varint: size, and writing (gives the count of bytes, at most 10). */
-size_t varint_size(uint64_t value);
-size_t varint_encode(uint64_t value, uint8_t *out);
-
-#define REVISION_KEY_BYTES 17u
+#define REVISION_KEY_BYTES     17u
 #define REVISION_KEY_BYTES_MAX 18u
 
 /* A place in history: main counts write transactions, sub counts changes inside one. */

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * KV requests carried out on the key space: checks before a request is proposed, and execution when it
- * is applied (writes) or read. Responses are appended in wire form without field 1: the server writes
- * the header itself, with the revision given here.
- * Every function returns 0, an enum etcd_error (> 0: the answer to the client, nothing was changed), or
- * a negative E_*: the store failed and the member must stop.
+ * KV requests carried out on the key space: checks before a request is proposed, and execution when
+ * it is applied (writes) or read. Responses are appended in wire form without field 1: the server
+ * writes the header itself, with the revision given here. Every function returns 0, an enum
+ * etcd_error (> 0: the answer to the client, nothing was changed), or a negative E_*: the store
+ * failed and the member must stop.
  */
 #ifndef ENGINE_MVCC_KV_H
 #define ENGINE_MVCC_KV_H
@@ -33,7 +33,8 @@ int kv_check_delete_range(const Etcdserverpb__DeleteRangeRequest *request);
 /* Counts (max_ops, less for nested levels), keys, each operation, and keys written twice. */
 int kv_check_txn(const Etcdserverpb__TxnRequest *request, size_t max_ops);
 
-/* True when it holds no put and no delete, at any depth: it may be answered without a log entry. */
+/* True when both branches hold ranges alone: it may be answered without a log entry. A nested
+ * transaction counts as a write, whatever it holds (as in etcd). */
 bool kv_txn_is_read_only(const Etcdserverpb__TxnRequest *request);
 
 /* True when all its ranges (of a read-only one) are serializable: no ReadIndex needed. */
@@ -46,8 +47,8 @@ int kv_range(const struct kv_env *env, const Etcdserverpb__RangeRequest *request
              int64_t *out_revision);
 
 /* Body of a PutResponse: prev_kv=2. One transaction of its own. */
-int kv_put(const struct kv_env *env, struct store_batch *batch, const Etcdserverpb__PutRequest *request,
-           struct buf *out, int64_t *out_revision);
+int kv_put(const struct kv_env *env, struct store_batch *batch,
+           const Etcdserverpb__PutRequest *request, struct buf *out, int64_t *out_revision);
 
 /* Body of a DeleteRangeResponse: deleted=2, prev_kvs=3. One transaction of its own. */
 int kv_delete_range(const struct kv_env *env, struct store_batch *batch,
@@ -55,8 +56,8 @@ int kv_delete_range(const struct kv_env *env, struct store_batch *batch,
                     int64_t *out_revision);
 
 /* Body of a TxnResponse: succeeded=2, responses=3. batch may be NULL for a read-only one. */
-int kv_txn(const struct kv_env *env, struct store_batch *batch, const Etcdserverpb__TxnRequest *request,
-           struct buf *out, int64_t *out_revision);
+int kv_txn(const struct kv_env *env, struct store_batch *batch,
+           const Etcdserverpb__TxnRequest *request, struct buf *out, int64_t *out_revision);
 
 /* Marks; mvcc_compact_slice does the work (physical=true waits for it, in the server). */
 int kv_compact(const struct kv_env *env, struct store_batch *batch, int64_t revision,
@@ -81,8 +82,8 @@ struct kv_range_job {
 int kv_range_begin(const struct kv_env *env, const Etcdserverpb__RangeRequest *request,
                    struct kv_range_job *out_job);
 
-/* Appends kvs of up to key_budget keys (and stops after byte_budget bytes). When job->done, more and
- * count are final; kv_range_append_tail writes them. */
+/* Appends kvs of up to key_budget keys (and stops after byte_budget bytes). When job->done, more
+ * and count are final; kv_range_append_tail writes them. */
 int kv_range_slice(const struct kv_env *env, struct kv_range_job *job, size_t key_budget,
                    size_t byte_budget, struct buf *out);
 

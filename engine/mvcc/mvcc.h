@@ -2,13 +2,13 @@
 /*
  * The multi-version key space over a store seam. Pure: no I/O of its own, no clock, no threads; all
  * functions are for the state thread.
- * What it guarantees: revisions are stored once, as final KeyValue bytes; the newest live in a tail in
- * memory and, through the batches that write transactions fill, in the store; a key's history is
+ * What it guarantees: revisions are stored once, as final KeyValue bytes; the newest live in a tail
+ * in memory and, through the batches that write transactions fill, in the store; a key's history is
  * readable at every revision >= the compact revision; the same log applied gives the same bytes on
- * every member. Reads take bytes from the tail or from one view of the store that is opened when first
- * needed: call mvcc_release at the end of each slice of work.
- * Any negative return that is not named in a contract means that the store could not be read or does not
- * hold what the index says: the member must stop.
+ * every member. Reads take bytes from the tail or from one view of the store that is opened when
+ * first needed: call mvcc_release at the end of each slice of work. Any negative return that is not
+ * named in a contract means that the store could not be read or does not hold what the index says:
+ * the member must stop.
  */
 #ifndef ENGINE_MVCC_MVCC_H
 #define ENGINE_MVCC_MVCC_H
@@ -28,8 +28,9 @@ struct mvcc_lease_hook {
 /* The compact revision of a key space that was never compacted (as etcd reports it). */
 #define MVCC_NEVER_COMPACTED (-1)
 
-/* Builds the index by one scan of the store and marks an unfinished compaction for mvcc_compact_slice.
- * hook may be NULL; it and the seam are borrowed for the life of the mvcc. Gives *out_mvcc. */
+/* Builds the index by one scan of the store and marks an unfinished compaction for
+ * mvcc_compact_slice. hook may be NULL; it and the seam are borrowed for the life of the mvcc.
+ * Gives *out_mvcc. */
 int mvcc_open(const struct store_seam *seam, const struct mvcc_lease_hook *hook,
               struct mvcc **out_mvcc, struct err *err);
 void mvcc_close(struct mvcc *mvcc);
@@ -40,18 +41,20 @@ int64_t mvcc_revision(const struct mvcc *mvcc);
 /* Revisions below this one are gone; MVCC_NEVER_COMPACTED at first. */
 int64_t mvcc_compact_revision(const struct mvcc *mvcc);
 
-/* Ends the view of the store; bytes given by reads are dead afterwards. Call it after each slice. */
+/* Ends the view of the store; bytes given by reads are dead afterwards. Call it after each slice.
+ */
 void mvcc_release(struct mvcc *mvcc);
 
-/* The batch that reached this revision is committed: its entries leave the tail (and reads made before
- * are dead). Call for batches in order; 0 is ignored. */
+/* The batch that reached this revision is committed: its entries leave the tail (and reads made
+ * before are dead). Call for batches in order; 0 is ignored. */
 void mvcc_persisted(struct mvcc *mvcc, int64_t revision);
 
 /* Memory held by revisions that are not yet in the store, for back-pressure. */
 size_t mvcc_tail_bytes(const struct mvcc *mvcc);
 size_t mvcc_tail_count(const struct mvcc *mvcc);
 
-/* Keys in the index (tombstones that are not compacted yet included), live keys, bytes of the index. */
+/* Keys in the index (tombstones that are not compacted yet included), live keys, bytes of the
+ * index. */
 struct mvcc_stats {
     uint64_t key_count;
     uint64_t live_count;
@@ -62,11 +65,12 @@ void mvcc_stats_read(const struct mvcc *mvcc, struct mvcc_stats *out_stats);
 
 /* ---- write transactions ---- */
 
-/* Starts the one write transaction; all changes get one main revision and subs from 0. The batch takes
- * the records (it borrows values from the tail: commit or drop it before mvcc_close). */
+/* Starts the one write transaction; all changes get one main revision and subs from 0. The batch
+ * takes the records (it borrows values from the tail: commit or drop it before mvcc_close). */
 void mvcc_txn_begin(struct mvcc *mvcc, struct store_batch *batch);
 
-/* Puts key with create revision and version as its history says; lease 0: none. Bytes are copied. */
+/* Puts key with create revision and version as its history says; lease 0: none. Bytes are copied.
+ */
 void mvcc_txn_put(struct mvcc *mvcc, struct bytes key, struct bytes value, int64_t lease);
 
 /* A run of keys as requests name it: range_end empty: the one key; "\0": all keys >= key. */
@@ -100,7 +104,8 @@ struct mvcc_meta {
     int64_t lease;
 };
 
-/* The newest state of a key (inside a transaction: with its changes). True and *out_meta when live. */
+/* The newest state of a key (inside a transaction: with its changes). True and *out_meta when live.
+ */
 bool mvcc_stat(const struct mvcc *mvcc, struct bytes key, struct mvcc_meta *out_meta);
 
 /* One key of a walk. key is borrowed from the index: dead after the next change. */
@@ -119,11 +124,16 @@ typedef bool (*mvcc_visit_fn)(void *ctx, const struct mvcc_item *item);
 /* Visits the keys of the span that are live at revision (<= 0: newest, changes of the running
  * transaction included), in key order. The caller has checked the revision (mvcc_check_revision) or
  * holds a pin. */
-void mvcc_walk(struct mvcc *mvcc, const struct key_span *span, int64_t revision, mvcc_visit_fn visit,
-               void *ctx);
+void mvcc_walk(struct mvcc *mvcc, const struct key_span *span, int64_t revision,
+               mvcc_visit_fn visit, void *ctx);
 
 /* Counts as mvcc_walk would visit: O(log n) at the newest revision, a walk at older ones. */
 uint64_t mvcc_count(struct mvcc *mvcc, const struct key_span *span, int64_t revision);
+
+/* As mvcc_count when that is cheap (newest revision, or few changes since): false when it needs a
+ * walk. */
+bool mvcc_count_fast(struct mvcc *mvcc, const struct key_span *span, int64_t revision,
+                     uint64_t *out_count);
 
 /* 0, E_FUTURE (above the newest, a running transaction's included) or E_COMPACTED; <= 0 is fine. */
 int mvcc_check_revision(const struct mvcc *mvcc, int64_t revision);
@@ -151,15 +161,15 @@ struct mvcc_event {
 /* Return false to stop. No writes from inside. */
 typedef bool (*mvcc_event_fn)(void *ctx, const struct mvcc_event *event);
 
-/* Visits the changes with from <= main <= to, in order, from the store and the tail. from must be >= the
- * compact revision, else E_COMPACTED; to may be above mvcc_revision. */
-int mvcc_each_event(struct mvcc *mvcc, int64_t from_revision, int64_t to_revision, mvcc_event_fn visit,
-                    void *ctx);
+/* Visits the changes with from <= main <= to, in order, from the store and the tail. from must be
+ * >= the compact revision, else E_COMPACTED; to may be above mvcc_revision. */
+int mvcc_each_event(struct mvcc *mvcc, int64_t from_revision, int64_t to_revision,
+                    mvcc_event_fn visit, void *ctx);
 
 /* ---- compaction ---- */
 
 #define MVCC_META_SCHEDULED_COMPACT "scheduledCompactRev"
-#define MVCC_META_FINISHED_COMPACT "finishedCompactRev"
+#define MVCC_META_FINISHED_COMPACT  "finishedCompactRev"
 
 /* Moves the compact revision at once and records the mark in batch: 0, E_COMPACTED (<= compact
  * revision) or E_FUTURE. The work is left to mvcc_compact_slice. */
@@ -168,9 +178,10 @@ int mvcc_compact(struct mvcc *mvcc, struct store_batch *batch, int64_t revision)
 /* True while a compaction has work left. */
 bool mvcc_compacting(const struct mvcc *mvcc);
 
-/* Looks at up to key_budget keys and records removals in batch. True when nothing is left (the finished
- * mark goes into the same batch); false also while a pin holds it back. Keeps what etcd keeps: per key
- * the newest revision <= compact revision unless it is a tombstone below the compact revision. */
+/* Looks at up to key_budget keys and records removals in batch. True when nothing is left (the
+ * finished mark goes into the same batch); false also while a pin holds it back. Keeps what etcd
+ * keeps: per key the newest revision <= compact revision unless it is a tombstone below the compact
+ * revision. */
 bool mvcc_compact_slice(struct mvcc *mvcc, struct store_batch *batch, size_t key_budget);
 
 /* ---- HashKV ---- */

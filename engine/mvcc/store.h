@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The store seam: what the engine keeps on disk, as ten ordered tables of bytes. The real one is LMDB
- * (engine/store/lmdb_store.h), tests and the simulator have one in memory.
- * A batch is filled on the state thread, handed over whole, and committed on the store thread: all of it
- * with its consistent_index and term in one synced transaction, or nothing. Views are pinned consistent
+ * The store seam: what the engine keeps on disk, as ten ordered tables of bytes. The real one is
+ * LMDB (engine/store/lmdb_store.h), tests and the simulator have one in memory. A batch is filled
+ * on the state thread, handed over whole, and committed on the store thread: all of it with its
+ * consistent_index and term in one synced transaction, or nothing. Views are pinned consistent
  * snapshots; they must be short (design.md: no read transaction outlives a slice).
  */
 #ifndef ENGINE_MVCC_STORE_H
@@ -31,12 +31,14 @@ enum store_table {
 
 /* Keys of table meta that the store itself writes at each commit, 8 bytes big-endian each. */
 #define STORE_META_CONSISTENT_INDEX "consistent_index"
-#define STORE_META_TERM "term"
+#define STORE_META_TERM             "term"
 
-/* Keys are at most this long (LMDB's limit); only table key grows with use, and its keys are 17 or 18. */
+/* Keys are at most this long (LMDB's limit); only table key grows with use, and its keys are 17
+ * or 18. */
 #define STORE_KEY_BYTES_MAX 511u
 
-/* "key", "meta", "lease", "alarm", "auth", "authUsers", "authRoles", "members", "members_removed", "cluster". */
+/* "key", "meta", "lease", "alarm", "auth", "authUsers", "authRoles", "members", "members_removed",
+ * "cluster". */
 const char *store_table_name(enum store_table table);
 
 enum store_op_kind { STORE_PUT, STORE_REMOVE };
@@ -57,8 +59,9 @@ struct store_batch {
     struct store_op *ops;
     size_t op_count;
     size_t op_capacity;
-    size_t bytes;              /* of keys and values, for limits on batch size */
-    uint64_t consistent_index; /* 0: neither index nor term are written (only before the first entry) */
+    size_t bytes; /* of keys and values, for limits on batch size */
+    uint64_t
+        consistent_index; /* 0: neither index nor term are written (only before the first entry) */
     uint64_t term;
     int64_t revision; /* the mvcc revision that is complete with this batch; 0 when it holds none */
 };
@@ -72,7 +75,8 @@ void store_batch_free(struct store_batch *batch);
 void store_batch_put(struct store_batch *batch, enum store_table table, struct bytes key,
                      struct bytes value);
 
-/* As store_batch_put, but value is borrowed until the batch is committed (the mvcc tail owns it). */
+/* As store_batch_put, but value is borrowed until the batch is committed (the mvcc tail owns it).
+ */
 void store_batch_put_borrowed(struct store_batch *batch, enum store_table table, struct bytes key,
                               struct bytes value);
 
@@ -97,13 +101,14 @@ struct store_sizes {
 };
 
 /*
- * The functions. Bytes that a view gives live until view_end. commit runs on the store thread, all else
- * on the state thread (or on any one thread per view); both at the same time is allowed.
+ * The functions. Bytes that a view gives live until view_end. commit runs on the store thread, all
+ * else on the state thread (or on any one thread per view); both at the same time is allowed.
  */
 struct store_seam {
     void *ctx;
-    /* Applies all operations plus meta consistent_index and term, synced. An error changes nothing on
-     * disk and is fatal for the member: the caller stops, it never retries as if nothing had been. */
+    /* Applies all operations plus meta consistent_index and term, synced. An error changes nothing
+     * on disk and is fatal for the member: the caller stops, it never retries as if nothing had
+     * been. */
     int (*commit)(void *ctx, const struct store_batch *batch, struct err *err);
     int (*view_begin)(void *ctx, struct store_view **out_view);
     void (*view_end)(struct store_view *view);
@@ -119,8 +124,8 @@ struct store_seam {
 };
 
 /* Reads an 8-byte big-endian number; E_NOT_FOUND when absent, E_CORRUPT when of another size. */
-int store_view_get_u64(const struct store_seam *seam, struct store_view *view, enum store_table table,
-                       struct bytes key, uint64_t *out_value);
+int store_view_get_u64(const struct store_seam *seam, struct store_view *view,
+                       enum store_table table, struct bytes key, uint64_t *out_value);
 
 /* What the disk holds: consistent index and term of the last commit; both 0 in a new store. */
 int store_read_position(const struct store_seam *seam, uint64_t *out_index, uint64_t *out_term);
