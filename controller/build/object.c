@@ -2,9 +2,8 @@
 /* What all objects share: meta, labels, owner, and the comparison of wanted with actual. */
 #include "controller/build/object.h"
 
-#include <string.h>
+#include <stdio.h>
 
-#include "base/alloc.h"
 #include "controller/build/build.h"
 
 struct json *build_labels(const struct cluster_spec *want, const char *member)
@@ -70,10 +69,7 @@ struct json *object_selector(const struct cluster_spec *want)
 struct name build_cluster_token(const struct cluster_spec *want)
 {
     struct name token;
-    char *text = str_printf("%s-%s", want->name, want->uid);
-    memset(&token, 0, sizeof(token));
-    strncpy(token.text, text, sizeof(token.text) - 1);
-    mem_free(text);
+    snprintf(token.text, sizeof(token.text), "%s-%s", want->name, want->uid);
     return token;
 }
 

@@ -221,6 +221,7 @@ void observed_add_pvc(struct observed *seen, const struct json *object)
                  : strcmp(phase, "Lost") == 0 ? PVC_LOST
                                               : PVC_PENDING;
     pvc->deleting = is_deleting(object);
+    pvc->created_ms = meta_time(object, "creationTimestamp");
     pvc->cluster_id = annotation(object, ANNOTATION_CLUSTER_ID);
     pvc->next_ordinal = decimal(annotation(object, ANNOTATION_NEXT_ORDINAL));
     pvc->retired = str_equal(annotation(object, ANNOTATION_RETIRED), "true");

@@ -70,6 +70,7 @@ struct observed_pvc {
     bool retired; /* annotation quorate.dev/retired=true: kept for a person, never used again */
     const char *owner_uid; /* uid of the EtcdCluster owner reference; NULL: none */
     int64_t request_bytes;
+    int64_t created_ms;
     const char *selected_node;
     const struct json *raw;
 };
@@ -132,6 +133,11 @@ struct observed_etcd {
     size_t member_count;
 };
 
+/*
+ * The law for the shell: read the member list and probe the members AFTER the objects were read
+ * from the cache (an object whose member is not in a later list belongs to a removed member; not
+ * the other way).
+ */
 struct observed {
     const struct json *cluster; /* the EtcdCluster object */
     const char *resource_version;

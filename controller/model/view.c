@@ -9,8 +9,6 @@
 #include <string.h>
 
 #include "base/alloc.h"
-#include "base/assert.h"
-#include "controller/model/rfc3339.h"
 #include "controller/model/evidence.h"
 
 static bool is_fresh(int64_t then_ms, int64_t now_ms)
@@ -75,7 +73,14 @@ static void note_ordinal(struct view *view, int64_t ordinal)
     }
 }
 
-static void join_objects(const struct observed *seen, struct view *view)
+/* A volume that ends with an earlier cluster of the same name is none of ours. */
+static bool is_ours(const struct cluster_spec *want, const struct observed_pvc *pvc)
+{
+    return pvc->owner_uid == NULL || strcmp(pvc->owner_uid, want->uid) == 0;
+}
+
+static void join_objects(const struct cluster_spec *want, const struct observed *seen,
+                         struct view *view)
 {
     for (size_t i = 0; i < seen->member_object_count; i++) {
         const struct observed_member_object *object = &seen->member_objects[i];
@@ -98,6 +103,10 @@ static void join_objects(const struct observed *seen, struct view *view)
         note_ordinal(view, pvc->ordinal);
         if (pvc->next_ordinal > view->next_ordinal) {
             view->next_ordinal = pvc->next_ordinal;
+        }
+        if (!is_ours(want, pvc)) {
+            view->old_volume_count++;
+            continue;
         }
         if (pvc->retired || !str_starts_with(pvc->name, "data-")) {
             continue;
@@ -149,17 +158,28 @@ static uint64_t hex_id(const char *text)
     return text == NULL ? 0 : strtoull(text, NULL, 16);
 }
 
-/* Retired volumes count for the latch: whatever carries an id forbids a second first start. */
-static void read_latch(const struct observed *seen, struct view *view)
+/* Any volume that carries an id forbids a second first start, a retired one too; but only the
+ * volume of a member says which id it is. One that is being deleted counts while the status holds
+ * an id. */
+static void read_latch(const struct cluster_spec *want, const struct observed *seen,
+                       struct view *view)
 {
     latch_id(view, hex_id(json_str(json_get(seen->status, "clusterID"), NULL)));
+    view->latched_in_status = view->latched_id != 0;
     for (size_t i = 0; i < seen->pvc_count; i++) {
-        if (!seen->pvcs[i].retired) {
-            latch_id(view, hex_id(seen->pvcs[i].cluster_id));
+        const struct observed_pvc *pvc = &seen->pvcs[i];
+        uint64_t id = hex_id(pvc->cluster_id);
+        if (id == 0 || !is_ours(want, pvc)) {
+            continue;
         }
-    }
-    for (size_t i = 0; i < seen->pvc_count && view->latched_id == 0; i++) {
-        latch_id(view, hex_id(seen->pvcs[i].cluster_id));
+        if (pvc->retired) {
+            view->latched_on_retired = true;
+        } else if (pvc->deleting && !view->latched_in_status) {
+            view->old_volume_count++;
+        } else {
+            latch_id(view, id);
+            view->latched_on_volume = true;
+        }
     }
     int64_t next = json_i64(json_get(seen->status, "nextOrdinal"), 0);
     if (next > view->next_ordinal) {
@@ -243,8 +263,8 @@ void view_make(const struct cluster_spec *want, const struct observed *seen, int
     out->member_count = 0;
     memset((char *)out + offsetof(struct view, member_count), 0,
            sizeof(*out) - offsetof(struct view, member_count));
-    join_objects(seen, out);
-    read_latch(seen, out);
+    join_objects(want, seen, out);
+    read_latch(want, seen, out);
     bool list_fresh = seen->etcd.known && is_fresh(seen->etcd.read_ms, now_ms);
     if (list_fresh && (out->latched_id == 0 || seen->etcd.cluster_id == out->latched_id)) {
         out->fresh = true;

@@ -75,9 +75,13 @@ struct member_view {
 struct view {
     struct member_view members[VIEW_MEMBERS_MAX]; /* ascending ordinal, foreign ones last */
     size_t member_count;
-    bool fresh;          /* a linearizable member list of this cluster, freshly read */
-    uint64_t latched_id; /* from status and PVCs; 0: not latched */
-    bool latch_conflict; /* two different ids are latched, or a member serves another id */
+    bool fresh;              /* a linearizable member list of this cluster, freshly read */
+    uint64_t latched_id;     /* from status and PVCs; 0: not latched */
+    bool latched_in_status;  /* the id stands in status */
+    bool latched_on_volume;  /* the id stands on a volume of a member */
+    bool latched_on_retired; /* only a retired volume carries an id */
+    size_t old_volume_count; /* volumes of a cluster of the same name that is gone or going */
+    bool latch_conflict;     /* two different ids are latched, or a member serves another id */
     uint64_t
         seed_id; /* the cluster id that the only Pod serves while nothing is latched; 0: none */
     uint64_t leader_id; /* 0: none */

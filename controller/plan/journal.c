@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The journal of the one operation in flight. It records; live state decides. */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/assert.h"
+#include "controller/plan/pass.h"
+
+static void copy_text(char *out, size_t size, const char *text)
+{
+    snprintf(out, size, "%s", text == NULL ? "" : text);
+}
+
+bool plan_is_running(const struct pass *pass, enum operation_type type, const char *target)
+{
+    const struct operation *operation = &pass->out->operation;
+    return operation->type == type && strcmp(operation->target, target) == 0;
+}
+
+void plan_finish(struct pass *pass, enum operation_result result, const char *message)
+{
+    struct plan *out = pass->out;
+    if (out->operation.type == OPERATION_NONE) {
+        return;
+    }
+    ASSERT(out->finished_count < ARRAY_COUNT(out->finished));
+    struct operation *finished = &out->finished[out->finished_count++];
+    *finished = out->operation;
+    finished->result = result;
+    finished->step = STEP_NONE;
+    finished->finished_ms = pass->now_ms;
+    if (message != NULL) {
+        copy_text(finished->message, sizeof(finished->message), message);
+    }
+    memset(&out->operation, 0, sizeof(out->operation));
+}
+
+void plan_begin(struct pass *pass, enum operation_type type, const char *target,
+                enum operation_step step, const char *message)
+{
+    struct operation *operation = &pass->out->operation;
+    if (!plan_is_running(pass, type, target)) {
+        plan_finish(pass, RESULT_SUPERSEDED, NULL);
+        operation->type = type;
+        operation->started_ms = pass->now_ms;
+        operation->deadline_ms = pass->now_ms + pass->want->progress_deadline_ms;
+        operation->attempt = 1;
+        copy_text(operation->target, sizeof(operation->target), target);
+        copy_text(operation->message, sizeof(operation->message), message);
+    }
+    operation->step = step;
+}
+
+void plan_step(struct pass *pass, enum operation_step step)
+{
+    if (pass->out->operation.type != OPERATION_NONE) {
+        pass->out->operation.step = step;
+    }
+}
+
+static bool is_gone(const struct member_view *member)
+{
+    return member == NULL ||
+           (member->etcd == NULL && member->object == NULL && member->pvc == NULL);
+}
+
+static bool is_voting(const struct member_view *member)
+{
+    return member != NULL && member->is_voter;
+}
+
+/* A replacement is done when the old one left no trace and the fresh one votes. */
+static bool is_replaced(const struct pass *pass, const struct operation *operation)
+{
+    if (!is_gone(view_member(pass->view, operation->target))) {
+        return false;
+    }
+    if (operation->replacement[0] != '\0') {
+        return is_voting(view_member(pass->view, operation->replacement));
+    }
+    return pass->view->voter_count >= pass->want->replicas;
+}
+
+void plan_settle(struct pass *pass)
+{
+    const struct operation *operation = &pass->out->operation;
+    const struct member_view *target = view_member(pass->view, operation->target);
+    bool done = false;
+    switch (operation->type) {
+    case OPERATION_NONE:
+    case OPERATION_TYPE_COUNT:
+        return;
+    case OPERATION_BOOTSTRAP:
+        done = pass->view->latched_in_status && pass->view->latched_on_volume;
+        break;
+    case OPERATION_SCALE_UP:
+        done = is_voting(target) || (target == NULL && operation->step > STEP_ADD_MEMBER) ||
+               (target == NULL && pass->view->voter_count >= pass->want->replicas);
+        break;
+    case OPERATION_SCALE_DOWN:
+        done = is_gone(target);
+        break;
+    case OPERATION_REPLACE:
+        done = is_replaced(pass, operation);
+        break;
+    case OPERATION_RECREATE:
+        done = target == NULL || target->healthy || target->etcd == NULL;
+        break;
+    }
+    if (done) {
+        plan_finish(pass, RESULT_SUCCEEDED, NULL);
+        if (pass->view->voter_count > 1) {
+            pass->out->scale_failures = 0;
+        }
+    }
+}

@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The count of members. Up: one learner at a time. Down: learners first, then who must go, then the
+ * unhealthy, then the newest that does not lead. A healthy member that must go (its volume ends, or
+ * a person deleted its record) gets its successor before it leaves: tolerance is not lowered for
+ * it.
+ */
+#include <inttypes.h>
+#include <string.h>
+
+#include "base/assert.h"
+#include "controller/plan/pass.h"
+
+static const struct member_view *find_must_go(const struct view *view)
+{
+    for (size_t i = 0; i < view->member_count; i++) {
+        const struct member_view *member = &view->members[i];
+        if (member->etcd != NULL && member->is_voter && member->must_go &&
+            member->ordinal != OBSERVED_NO_ORDINAL) {
+            return member;
+        }
+    }
+    return NULL;
+}
+
+static size_t count_foreign(const struct view *view)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < view->member_count; i++) {
+        const struct member_view *member = &view->members[i];
+        count += member->etcd != NULL && member->ordinal == OBSERVED_NO_ORDINAL ? 1 : 0;
+    }
+    return count;
+}
+
+/* How much we want to lose this one; the largest goes. */
+static int rank(const struct member_view *member)
+{
+    return (member->is_voter ? 0 : 8) + (member->must_go ? 4 : 0) + (member->healthy ? 0 : 2) +
+           (member->is_leader ? 0 : 1);
+}
+
+/* Rows ascend by ordinal, so among equals the newest is taken. */
+static const struct member_view *pick_surplus(const struct view *view)
+{
+    const struct member_view *victim = NULL;
+    for (size_t i = 0; i < view->member_count; i++) {
+        const struct member_view *member = &view->members[i];
+        if (member->etcd == NULL) {
+            continue;
+        }
+        if (victim == NULL || rank(member) >= rank(victim)) {
+            victim = member;
+        }
+    }
+    return victim;
+}
+
+static bool grow(struct pass *pass, const struct member_view *must_go)
+{
+    const struct operation *running = &pass->out->operation;
+    const struct view *view = pass->view;
+    if (pass->out->scale_failures >= PLAN_SCALE_FAILURES_MAX && view->voter_count == 1) {
+        plan_say(pass->out, REASON_ScaleUpFailed,
+                 "The second member failed to join %d times: no further attempt until the spec is "
+                 "changed; see status.lastOperations",
+                 PLAN_SCALE_FAILURES_MAX);
+        pass->out->block = REASON_ScaleUpFailed;
+        return true;
+    }
+    if (running->type == OPERATION_REPLACE) {
+        plan_add_member(pass, OPERATION_REPLACE, running->target);
+    } else if (must_go != NULL && view->voter_count >= pass->want->replicas) {
+        plan_add_member(pass, OPERATION_REPLACE, must_go->name.text);
+    } else {
+        plan_add_member(pass, OPERATION_SCALE_UP, NULL);
+    }
+    plan_say(pass->out, REASON_ScalingUp, "Adding a member: %" PRId64 " of %" PRId64 " are there",
+             view->voter_count, pass->want->replicas);
+    return true;
+}
+
+static bool shrink(struct pass *pass)
+{
+    const struct member_view *victim = pick_surplus(pass->view);
+    ASSERT(victim != NULL);
+    bool replaces = victim->is_voter && victim->must_go &&
+                    plan_is_running(pass, OPERATION_REPLACE, victim->name.text);
+    enum operation_type type = replaces ? OPERATION_REPLACE : OPERATION_SCALE_DOWN;
+    const char *why = replaces ? "its successor votes" : "fewer members are wanted";
+    if (plan_remove_member(pass, victim, type, why)) {
+        plan_say(pass->out, replaces ? REASON_Replacing : REASON_ScalingDown,
+                 "Removing member %s: %s", victim->name.text, why);
+    }
+    return true;
+}
+
+/* May a replacement of a healthy member start (or go on) now? */
+static bool may_surge(struct pass *pass, const struct member_view *must_go)
+{
+    if (must_go == NULL || pass->view->healthy_voter_count < pass->view->voter_count) {
+        return false;
+    }
+    if (plan_is_running(pass, OPERATION_REPLACE, must_go->name.text)) {
+        return true;
+    }
+    int64_t count = operation_replacements_since(pass->seen->status, pass->now_ms - PLAN_HOUR_MS);
+    if (count >= pass->want->repair.max_replacements_per_hour) {
+        pass->out->block = REASON_ReplacementThrottled;
+        return false;
+    }
+    return true;
+}
+
+bool plan_scale(struct pass *pass)
+{
+    const struct view *view = pass->view;
+    if (count_foreign(view) > 0) {
+        plan_say(
+            pass->out, REASON_ForeignMember,
+            "A member that is not the operator's is in the cluster: its size is left as it is");
+        pass->out->block = REASON_ForeignMember;
+        return false;
+    }
+    int64_t total = view->voter_count + view->learner_count;
+    const struct member_view *must_go = find_must_go(view);
+    int64_t target = pass->want->replicas + (may_surge(pass, must_go) ? 1 : 0);
+    if (total < target) {
+        return grow(pass, must_go);
+    }
+    if (total > pass->want->replicas) {
+        return shrink(pass);
+    }
+    return false;
+}
