@@ -179,13 +179,53 @@ static void conf_apply(struct raft *raft, const struct raft_conf_change *change)
     }
 }
 
+/*
+ * Dissertation 4.2.2: a leader leads up to the end of its own removal, without counting itself.
+ * Members act on a change when they learn that it is committed; if it stepped down before they did,
+ * the rest of a cluster of two would ask the removed one for its vote for ever. So it goes on,
+ * taking no proposals, until a quorum of those who stay has answered a heartbeat that told them.
+ */
+void raft_leaving_beat(struct raft *raft)
+{
+    ASSERT(raft->leaving_index != 0);
+    raft->reads.round_sent++;
+    raft_send_heartbeats(raft, raft->reads.round_sent);
+}
+
+void raft_leaving_progressed(struct raft *raft)
+{
+    if (raft->leaving_index == 0) {
+        return;
+    }
+    uint32_t informed = 0;
+    uint64_t successor = RAFT_NO_ID;
+    for (uint32_t i = 0; i < raft->member_count; i++) {
+        const struct raft_progress *member = &raft->members[i];
+        if (member->is_learner || member->told_round == 0 ||
+            member->read_ack < member->told_round) {
+            continue;
+        }
+        informed++;
+        if (member->match_index == raft->log.last_index) {
+            successor = member->id;
+        }
+    }
+    if (informed < raft_quorum_size(raft_voter_count(raft))) {
+        return;
+    }
+    if (successor != RAFT_NO_ID) { /* spares the others an election timeout */
+        struct raft_message now = {.type = RAFT_MSG_TIMEOUT_NOW, .to = successor};
+        raft_send(raft, &now);
+    }
+    raft_become_follower(raft, raft->term, RAFT_NO_ID);
+}
+
 /* What a leader has to look at again when the set of voters has changed. */
 static void conf_changed_at_leader(struct raft *raft)
 {
-    if (!raft_is_voter(raft, raft->id)) {
-        /* Dissertation 4.2.2: it led up to the commit of its own removal, not further. */
-        raft_become_follower(raft, raft->term, RAFT_NO_ID);
-        return;
+    if (!raft_is_voter(raft, raft->id) && raft->leaving_index == 0) {
+        raft->leaving_index = raft->log.commit;
+        raft_leaving_beat(raft);
     }
     if (!raft_is_voter(raft, raft->transfer_target)) {
         raft->transfer_target = RAFT_NO_ID;

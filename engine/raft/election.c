@@ -22,6 +22,7 @@ static void election_reset(struct raft *raft, uint64_t term)
         raft->election_ticks + (uint32_t)rng_below(&raft->rng, raft->election_ticks);
     raft->transfer_target = RAFT_NO_ID;
     raft->pending_conf_index = 0;
+    raft->leaving_index = 0;
     raft->uncommitted_bytes = 0;
     raft_reads_clear(&raft->reads);
     for (uint32_t i = 0; i < raft->member_count; i++) {

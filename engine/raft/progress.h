@@ -31,6 +31,7 @@ struct raft_progress {
     uint64_t pending_snapshot; /* index of the snapshot on its way, in state SNAPSHOT */
     uint64_t sent_commit;      /* greatest commit index told */
     uint64_t read_ack;         /* newest read round answered (readindex.c) */
+    uint64_t told_round; /* the first round that told it of the leader's own removal; 0: none */
     struct raft_inflights inflights;
     enum raft_progress_state state;
     enum raft_vote_cast cast; /* in the running election */

@@ -9,7 +9,7 @@
 /* Borrows entries. A change while one may be unapplied becomes an empty entry, as etcd does it. */
 static int propose_as_leader(struct raft *raft, struct raft_entry *entries, uint32_t count)
 {
-    if (raft->transfer_target != RAFT_NO_ID) {
+    if (raft->transfer_target != RAFT_NO_ID || raft->leaving_index != 0) {
         return E_UNAVAILABLE;
     }
     uint64_t pending = raft->pending_conf_index;

@@ -90,6 +90,10 @@ static void tick_leader(struct raft *raft)
     }
     if (raft->role == RAFT_LEADER && raft->heartbeat_elapsed >= raft->heartbeat_ticks) {
         raft->heartbeat_elapsed = 0;
+        if (raft->leaving_index != 0) {
+            raft_leaving_beat(raft);
+            return;
+        }
         raft_send_heartbeats(raft, raft->reads.count > 0 ? raft->reads.round_sent : 0);
     }
 }

@@ -94,6 +94,8 @@ struct raft {
 
     uint64_t transfer_target;
     uint64_t pending_conf_index;
+    uint64_t
+        leaving_index; /* a leader that is no voter any more: where that was committed; 0: no */
     uint64_t uncommitted_bytes;
     struct raft_reads reads;
     struct raft_suspicion suspicion;
@@ -200,6 +202,9 @@ void raft_flush_snapshots(struct raft *raft);
 void raft_conf_set(struct raft *raft, const struct raft_conf_state *state, uint64_t next_index);
 bool raft_conf_state_is_valid(const struct raft_conf_state *state);
 bool raft_conf_state_has(const struct raft_conf_state *state, uint64_t id);
+
+void raft_leaving_beat(struct raft *raft);
+void raft_leaving_progressed(struct raft *raft);
 
 /* suspect.c */
 void raft_suspect_tick(struct raft *raft);

@@ -114,11 +114,12 @@ void raft_flush_reads(struct raft *raft)
         return;
     }
     struct raft_progress *self = raft_member(raft, raft->id);
-    ASSERT(self != NULL);
     raft->reads.unsent = false;
     raft->reads.round_sent++;
-    self->read_ack = raft->reads.round_sent;
-    if (raft_voter_count(raft) > 1) {
+    if (self != NULL) { /* NULL: it leads up to the end of its own removal, and does not count */
+        self->read_ack = raft->reads.round_sent;
+    }
+    if (raft_voter_count(raft) > 1 || !raft_is_voter(raft, raft->id)) {
         raft_send_heartbeats(raft, raft->reads.round_sent);
     }
     raft_confirm_reads(raft);

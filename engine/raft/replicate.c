@@ -167,6 +167,10 @@ void raft_send_heartbeats(struct raft *raft, uint64_t round)
         if (round != 0) {
             beat.context_size = sizeof(round);
             put_be64(beat.context, round);
+            if (raft->leaving_index != 0 && member->told_round == 0 &&
+                beat.commit >= raft->leaving_index) {
+                member->told_round = round;
+            }
         }
         member->sent_commit = beat.commit;
         raft_send(raft, &beat);
@@ -258,6 +262,7 @@ void raft_handle_heartbeat_resp(struct raft *raft, const struct raft_message *me
         if (round > member->read_ack && round <= raft->reads.round_sent) {
             member->read_ack = round;
             raft_confirm_reads(raft);
+            raft_leaving_progressed(raft);
         }
     }
 }

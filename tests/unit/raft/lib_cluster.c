@@ -222,10 +222,20 @@ static void pump_persist(struct cluster *cluster, struct node *node,
     }
 }
 
+/* A shell may report what it applied some time later. */
+static void node_tell_applied(struct cluster *cluster, struct node *node)
+{
+    if (node->told_applied != node->applied && rng_below(&cluster->rng, 4) != 0) {
+        node->told_applied = node->applied;
+        raft_applied(node->raft, node->applied);
+    }
+}
+
 void cluster_pump(struct cluster *cluster, struct node *node)
 {
     struct raft_effects effects;
     disk_finish(cluster, node);
+    node_tell_applied(cluster, node);
     check_node(cluster, node);
     while (node->op_count + 2 < ARRAY_COUNT(node->ops) && raft_take_effects(node->raft, &effects)) {
         check_node(cluster, node);
@@ -240,10 +250,7 @@ void cluster_pump(struct cluster *cluster, struct node *node)
         for (uint32_t i = 0; i < effects.read_count; i++) {
             check_read(cluster, node, &effects.reads[i]);
         }
-        if (rng_below(&cluster->rng, 4) != 0) {
-            node->told_applied = node->applied;
-            raft_applied(node->raft, node->applied);
-        }
+        node_tell_applied(cluster, node);
         disk_finish(cluster, node);
         check_node(cluster, node);
     }

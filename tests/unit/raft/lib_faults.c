@@ -2,7 +2,9 @@
 /* What clients do and what breaks, by chance; and the end of each run, when all must work again. */
 #include "lib_cluster.h"
 
-#include "base/alloc.h"
+#include <stdio.h>
+#include <stdlib.h>
+
 #include "base/err.h"
 
 /* Runs past the last fault: enough for elections, catching up and a suspect member's waiting time.
@@ -66,7 +68,7 @@ static void random_change(struct cluster *cluster, struct node *node)
         cluster_propose_change(
             cluster, node,
             rng_below(&cluster->rng, 3) == 0 ? RAFT_CONF_REMOVE_NODE : RAFT_CONF_ADD_NODE, id);
-    } else if (voters > 2) {
+    } else if (voters > 2 && node->raft->role == RAFT_LEADER) {
         cluster_propose_change(cluster, node, RAFT_CONF_REMOVE_NODE, id);
     }
 }
@@ -196,6 +198,34 @@ static bool is_settled(struct cluster *cluster, uint64_t goal)
     return true;
 }
 
+static void print_ids(const char *title, const uint64_t *ids, uint32_t count)
+{
+    printf(" %s", title);
+    for (uint32_t i = 0; i < count; i++) {
+        printf(" %lu", (unsigned long)ids[i]);
+    }
+}
+
+/* One line per node, for whoever looks into a failing seed. */
+static void cluster_print(const struct cluster *cluster)
+{
+    for (uint32_t i = 0; i < cluster->node_count; i++) {
+        const struct node *node = &cluster->nodes[i];
+        struct raft_status s;
+        struct raft_conf_state conf;
+        raft_status(node->raft, &s);
+        raft_conf_state(node->raft, &conf);
+        printf("%lu %s term %lu leader %lu log %lu-%lu.%lu commit %lu applied %lu%s",
+               (unsigned long)s.id, raft_role_name(s.role), (unsigned long)s.term,
+               (unsigned long)s.leader, (unsigned long)s.first_index, (unsigned long)s.last_index,
+               (unsigned long)raft_term_of(node->raft, s.last_index), (unsigned long)s.commit_index,
+               (unsigned long)s.applied_index, s.suspect ? " suspect" : "");
+        print_ids("voters", conf.voters, conf.voter_count);
+        print_ids("learners", conf.learners, conf.learner_count);
+        printf("\n");
+    }
+}
+
 void cluster_run(struct cluster *cluster)
 {
     for (uint32_t i = 0; i < cluster->options.steps && cluster->failure[0] == '\0'; i++) {
@@ -209,6 +239,9 @@ void cluster_run(struct cluster *cluster)
         if (i > 100 && is_settled(cluster, goal) && cluster->counts.reads > reads_before) {
             return;
         }
+    }
+    if (getenv("RAFT_SEED") != NULL) {
+        cluster_print(cluster);
     }
     check_failed(cluster, "healed, but it does not work: leader %d, last commit %lu",
                  cluster_leader(cluster) != NULL, (unsigned long)cluster->truth_last);
