@@ -11,9 +11,8 @@
 #include "controller/model/names.h"
 #include "controller/model/spec.h"
 
-#define BUILD_MEMBERS_MAX 32u
-#define BUILD_DATA_DIR    "/data/etcd"
-#define BUILD_HASH_MAX    20u
+#define BUILD_DATA_DIR "/data/etcd"
+#define BUILD_HASH_MAX 20u
 
 /* What a Pod needs beyond the spec. Borrows. */
 struct build_pod {

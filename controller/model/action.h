@@ -55,21 +55,24 @@ struct action {
     struct event event; /* posted after success; message NULL: none */
 };
 
-#define PLAN_EVENTS_MAX 16u
+#define PLAN_EVENTS_MAX   16u
+#define PLAN_FINISHED_MAX 4u
+#define PLAN_HASH_MAX     20u
 
 /* Owns everything. */
 struct plan {
     struct action *actions;
     size_t action_count;
-    struct operation operation; /* type OPERATION_NONE: nothing in flight */
-    struct operation
-        finished[2]; /* operations that end in this pass, to be put into lastOperations */
+    struct operation operation;                   /* type OPERATION_NONE: nothing in flight */
+    struct operation finished[PLAN_FINISHED_MAX]; /* operations that end in this pass, to be put
+                                                     into lastOperations */
     size_t finished_count;
     int64_t next_ordinal;   /* goes into status.nextOrdinal */
     uint64_t cluster_id;    /* goes into status.clusterID; 0: not latched */
     int64_t scale_failures; /* failed attempts in a row to grow from one to two voters */
     struct event events[PLAN_EVENTS_MAX]; /* posted after the status was written */
     size_t event_count;
+    char template_hash[PLAN_HASH_MAX]; /* of the Pods that the spec wants */
     int64_t
         requeue_ms; /* look again after so many ms even when nothing is heard; 0: only on events */
     enum condition_reason reason; /* why the plan is what it is: feeds the conditions */

@@ -348,8 +348,8 @@ static void judge_up_to_date(const struct condition_input *in, struct condition 
 {
     for (size_t i = 0; i < in->view->member_count; i++) {
         const struct member_view *member = &in->view->members[i];
-        if (member->pod != NULL && member->etcd != NULL && in->template_hash != NULL &&
-            !str_equal(member->pod->template_hash, in->template_hash)) {
+        if (member->pod != NULL && member->etcd != NULL &&
+            !str_equal(member->pod->template_hash, in->plan->template_hash)) {
             judge_as(
                 out, CONDITION_FALSE, REASON_OutdatedPods,
                 "The Pod of member %s was made from an earlier spec; it takes the new one when "

@@ -27,7 +27,6 @@ struct condition_input {
     const struct observed *seen;
     const struct plan *plan;
     const struct view *view;
-    const char *template_hash; /* of the wanted Pods (build_template_hash); NULL: not judged */
     int64_t now_ms;
 };
 

@@ -98,7 +98,7 @@ void observed_add_member_object(struct observed *seen, const struct json *object
     member->name = meta_str(object, "name");
     member->uid = meta_str(object, "uid");
     member->resource_version = meta_str(object, "resourceVersion");
-    member->ordinal = json_path_i64(object, "spec.ordinal", OBSERVED_NO_ORDINAL);
+    member->ordinal = ordinal_of(object, "");
     member->created_ms = meta_time(object, "creationTimestamp");
     member->deleting = is_deleting(object);
     member->has_finalizer = has_finalizer(object, FINALIZER_MEMBER);

@@ -184,12 +184,12 @@ static void write_identity(const struct writer *in, struct json *status)
 }
 
 struct json *status_build(const struct cluster_spec *want, const struct observed *seen,
-                          const struct plan *plan, const char *template_hash, int64_t now_ms)
+                          const struct plan *plan, int64_t now_ms)
 {
     struct view *view = mem_alloc(sizeof(*view));
     view_make(want, seen, now_ms, view);
     const struct writer in = {want, seen, plan, view, now_ms};
-    const struct condition_input conditions = {want, seen, plan, view, template_hash, now_ms};
+    const struct condition_input conditions = {want, seen, plan, view, now_ms};
     struct json *status = json_object();
     json_set_int(status, "observedGeneration", want->generation);
     write_identity(&in, status);

@@ -12,10 +12,9 @@
 
 #define STATUS_NUMBERS_REFRESH_MS 60000 /* pure number changes are written at most this often */
 
-/* Gives the new status object (json_free). want may be an invalid spec (problems set).
- * template_hash: of the wanted Pods, from build_template_hash. */
+/* Gives the new status object (json_free). want may be an invalid spec (problems set). */
 struct json *status_build(const struct cluster_spec *want, const struct observed *seen,
-                          const struct plan *plan, const char *template_hash, int64_t now_ms);
+                          const struct plan *plan, int64_t now_ms);
 
 /* True when next must be written over previous (NULL: none yet): anything but plain numbers
  * (revision, dbSize, applied indexes) differs, or numbers differ and the last refresh is old. */

@@ -105,7 +105,6 @@ static void join_objects(const struct cluster_spec *want, const struct observed 
             view->next_ordinal = pvc->next_ordinal;
         }
         if (!is_ours(want, pvc)) {
-            view->old_volume_count++;
             continue;
         }
         if (pvc->retired || !str_starts_with(pvc->name, "data-")) {
@@ -169,7 +168,11 @@ static void read_latch(const struct cluster_spec *want, const struct observed *s
     for (size_t i = 0; i < seen->pvc_count; i++) {
         const struct observed_pvc *pvc = &seen->pvcs[i];
         uint64_t id = hex_id(pvc->cluster_id);
-        if (id == 0 || !is_ours(want, pvc)) {
+        if (!is_ours(want, pvc)) {
+            view->old_volume_count++;
+            continue;
+        }
+        if (id == 0) {
             continue;
         }
         if (pvc->retired) {
@@ -263,15 +266,15 @@ void view_make(const struct cluster_spec *want, const struct observed *seen, int
     out->member_count = 0;
     memset((char *)out + offsetof(struct view, member_count), 0,
            sizeof(*out) - offsetof(struct view, member_count));
-    join_objects(want, seen, out);
     read_latch(want, seen, out);
     bool list_fresh = seen->etcd.known && is_fresh(seen->etcd.read_ms, now_ms);
     if (list_fresh && (out->latched_id == 0 || seen->etcd.cluster_id == out->latched_id)) {
         out->fresh = true;
-        join_etcd(want, seen, out);
+        join_etcd(want, seen, out); /* first: no row of a member may be lost to the limit */
     } else if (list_fresh) {
         out->latch_conflict = true;
     }
+    join_objects(want, seen, out);
     join_endpoints(seen, now_ms, out);
     find_leader(out);
     if (out->latched_id == 0) {

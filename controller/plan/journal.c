@@ -81,21 +81,43 @@ static bool is_replaced(const struct pass *pass, const struct operation *operati
     return pass->view->voter_count >= pass->want->replicas;
 }
 
+/* A Pod that could still found a cluster; its restart belongs to the bootstrap. */
+static bool has_founding_pod(const struct view *view)
+{
+    for (size_t i = 0; i < view->member_count; i++) {
+        if (view->members[i].pod != NULL && view->members[i].pod->state_new) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The member that was being added is not there: somebody took it out, or it is not wanted any more.
+ */
+static bool is_gone_learner(const struct pass *pass, const struct operation *operation,
+                            const struct member_view *target)
+{
+    return target == NULL &&
+           (operation->step > STEP_ADD_MEMBER || pass->view->voter_count >= pass->want->replicas);
+}
+
 void plan_settle(struct pass *pass)
 {
     const struct operation *operation = &pass->out->operation;
     const struct member_view *target = view_member(pass->view, operation->target);
     bool done = false;
+    enum operation_result result = RESULT_SUCCEEDED;
     switch (operation->type) {
     case OPERATION_NONE:
     case OPERATION_TYPE_COUNT:
         return;
     case OPERATION_BOOTSTRAP:
-        done = pass->view->latched_in_status && pass->view->latched_on_volume;
+        done = pass->view->latched_in_status && pass->view->latched_on_volume &&
+               pass->view->healthy_voter_count > 0 && !has_founding_pod(pass->view);
         break;
     case OPERATION_SCALE_UP:
-        done = is_voting(target) || (target == NULL && operation->step > STEP_ADD_MEMBER) ||
-               (target == NULL && pass->view->voter_count >= pass->want->replicas);
+        done = is_voting(target) || is_gone_learner(pass, operation, target);
+        result = is_voting(target) ? RESULT_SUCCEEDED : RESULT_SUPERSEDED;
         break;
     case OPERATION_SCALE_DOWN:
         done = is_gone(target);
@@ -108,7 +130,7 @@ void plan_settle(struct pass *pass)
         break;
     }
     if (done) {
-        plan_finish(pass, RESULT_SUCCEEDED, NULL);
+        plan_finish(pass, result, NULL);
         if (pass->view->voter_count > 1) {
             pass->out->scale_failures = 0;
         }

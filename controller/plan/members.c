@@ -143,7 +143,7 @@ static void recreate_once(struct pass *pass, const struct member_view *member)
     enum operation_type running = pass->out->operation.type;
     bool free_to_start = running == OPERATION_NONE || running == OPERATION_RECREATE ||
                          plan_is_running(pass, OPERATION_SCALE_DOWN, member->name.text);
-    if (!free_to_start) {
+    if (!free_to_start || pass->out->finished_count > 0) {
         return;
     }
     plan_begin(pass, OPERATION_RECREATE, member->name.text, STEP_DELETE_POD,

@@ -8,6 +8,7 @@
 
 #include "base/alloc.h"
 #include "base/assert.h"
+#include "controller/build/build.h"
 #include "controller/plan/pass.h"
 
 /* The reason of a condition as last written; "" when it is not there. */
@@ -43,6 +44,10 @@ static void refuse_spec(struct pass *pass)
 static void report_lost_quorum(struct pass *pass)
 {
     struct plan *out = pass->out;
+    if (out->operation.type == OPERATION_BOOTSTRAP) {
+        plan_say(out, REASON_Bootstrapping, "Restarting the first member as an existing one");
+        return;
+    }
     size_t probed = 0;
     size_t volumes = 0;
     size_t pods = 0;
@@ -182,6 +187,7 @@ void plan_make(const struct plan_input *in, struct plan *out)
     if (json_i64(json_get(in->seen->status, "observedGeneration"), 0) != in->want->generation) {
         out->scale_failures = 0; /* a person changed the spec: try again */
     }
+    build_template_hash(in->want, out->template_hash);
     plan_ladder(&pass);
     say_rest(&pass);
     bool busy = out->action_count > 0 || out->operation.type != OPERATION_NONE ||

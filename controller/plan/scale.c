@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The count of members. Up: one learner at a time. Down: learners first, then who must go, then the
- * unhealthy, then the newest that does not lead. A healthy member that must go (its volume ends, or
- * a person deleted its record) gets its successor before it leaves: tolerance is not lowered for
+ * The count of members. Up: one learner at a time. Down: learners first, then the unhealthy, then
+ * who must go, then the newest that does not lead. A healthy member that must go (its volume ends,
+ * or a person deleted its record) gets its successor before it leaves: tolerance is not lowered for
  * it.
  */
 #include <inttypes.h>
@@ -36,7 +36,7 @@ static size_t count_foreign(const struct view *view)
 /* How much we want to lose this one; the largest goes. */
 static int rank(const struct member_view *member)
 {
-    return (member->is_voter ? 0 : 8) + (member->must_go ? 4 : 0) + (member->healthy ? 0 : 2) +
+    return (member->is_voter ? 0 : 8) + (member->healthy ? 0 : 4) + (member->must_go ? 2 : 0) +
            (member->is_leader ? 0 : 1);
 }
 
