@@ -17,7 +17,7 @@
 #define HTTP1_PENDING_BYTES_MAX    (64u * 1024u)
 #define HTTP1_TEXT_BYTES_MAX       (2u * HTTP1_HEAD_BYTES_MAX + 4096u)
 #define HTTP1_BODY_READ_TIMEOUT_MS 30000u
-#define HTTP1_STOPPED              1 /* any value but 0 stops the parser */
+#define HTTP1_STOPPED              -1 /* 1 would mean something else to the parser at the end of a head */
 
 static int on_message_begin(http_parser *parser);
 static int on_url(http_parser *parser, const char *at, size_t size);
