@@ -105,8 +105,8 @@ static void past_drop_front(struct key_entry *entry, uint32_t drop)
     }
     memmove(past->revisions, past->revisions + drop, past->count * sizeof(struct revision));
     if (past->count <= past->capacity / 4) {
+        past->capacity = past->count;
         entry->past = mem_realloc(past, past_bytes(past->count));
-        entry->past->capacity = past->count;
     }
 }
 
