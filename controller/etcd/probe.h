@@ -10,7 +10,7 @@
 #include "base/defs.h"
 #include "controller/etcd/call.h"
 
-#define ETCD_PROBE_MS       2000u
+#define ETCD_PROBE_MS 2000u
 
 #define ETCD_ALARM_NOSPACE 1u
 #define ETCD_ALARM_CORRUPT 2u

@@ -93,3 +93,10 @@ void kube_kind_path(const struct kube_kind *kind, const char *namespace_, const 
         segment(out, subresource);
     }
 }
+
+const char *kube_pod_address(const struct json *pod)
+{
+    const char *phase = json_path_str(pod, "status.phase", "");
+    const char *address = json_path_str(pod, "status.podIP", "");
+    return strcmp(phase, "Running") == 0 && address[0] != 0 ? address : NULL;
+}

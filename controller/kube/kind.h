@@ -5,6 +5,7 @@
 
 #include "base/buf.h"
 #include "base/defs.h"
+#include "base/json.h"
 
 enum kube_kind_id {
     KUBE_POD,
@@ -46,5 +47,8 @@ void kube_kind_path(const struct kube_kind *kind, const char *namespace_, const 
 
 /* Appends text percent-encoded for a path segment or a query value. */
 void kube_escape(const char *text, struct buf *out);
+
+/* The address at which a Pod can be dialled now, NULL when it has none. Borrowed. */
+const char *kube_pod_address(const struct json *pod);
 
 #endif
