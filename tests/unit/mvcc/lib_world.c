@@ -11,7 +11,7 @@
 #include <unistd.h>
 #include <cmocka.h>
 
-#define MAP_BYTES (512u << 20)
+#define MAP_BYTES (UINT64_C(4) << 30)
 
 static void open_both(struct world *world, const struct mvcc_lease_hook *hook)
 {
