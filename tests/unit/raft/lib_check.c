@@ -132,9 +132,15 @@ void check_node(struct cluster *cluster, struct node *node)
     for (uint64_t i = node->seen_commit + 1; i <= status.commit_index; i++) {
         check_commit(cluster, node, i);
     }
+    bool led_before = node->seen_role == RAFT_LEADER && node->seen_term == status.term;
+    if (status.role == RAFT_LEADER && led_before && status.commit_index > node->seen_commit &&
+        raft_term_of(node->raft, status.commit_index) != status.term) {
+        check_failed(cluster, "leader %lu of term %lu counts copies of an older entry (Raft 5.4.2)",
+                     (unsigned long)node->id, (unsigned long)status.term);
+    }
     if (status.role == RAFT_LEADER) {
         check_election_safety(cluster, node);
-        if (node->seen_role != RAFT_LEADER || node->seen_term != status.term) {
+        if (!led_before) {
             cluster->counts.elections++;
             check_leader_completeness(cluster, node);
             check_whole_log(cluster, node);
