@@ -132,12 +132,14 @@ void rig_lead(struct rig *rig)
 {
     raft_campaign(rig->raft);
     rig_run(rig);
-    if (rig_status(rig).role == RAFT_PRE_CANDIDATE) {
+    for (uint64_t peer = 2; peer <= 3 && rig_status(rig).role == RAFT_PRE_CANDIDATE; peer++) {
         rig_step(rig, (struct raft_message){.type = RAFT_MSG_PRE_VOTE_RESP,
-                                            .from = 2,
+                                            .from = peer,
                                             .term = rig_status(rig).term + 1});
     }
-    rig_step(rig, (struct raft_message){.type = RAFT_MSG_VOTE_RESP, .from = 2});
+    for (uint64_t peer = 2; peer <= 3 && rig_status(rig).role == RAFT_CANDIDATE; peer++) {
+        rig_step(rig, (struct raft_message){.type = RAFT_MSG_VOTE_RESP, .from = peer});
+    }
     ASSERT(rig_status(rig).role == RAFT_LEADER);
     rig_forget(rig);
 }

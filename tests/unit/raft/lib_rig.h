@@ -41,7 +41,7 @@ const struct raft_message *rig_sent(const struct rig *rig, enum raft_message_typ
 uint32_t rig_sent_count(const struct rig *rig, enum raft_message_type type, uint64_t to);
 void rig_forget(struct rig *rig);
 
-/* Makes it leader of a new term with the vote of peer 2, all it sends forgotten. */
+/* Makes it leader of a new term with the votes of peers 2 and 3, all it sends forgotten. */
 void rig_lead(struct rig *rig);
 /* Peer acknowledges up to index. */
 void rig_ack(struct rig *rig, uint64_t peer, uint64_t index);

@@ -13,7 +13,7 @@
 
 #include "lib_cluster.h"
 
-#define SEEDS_DEFAULT 400u
+#define SEEDS_DEFAULT 800u
 
 static struct cluster_counts totals;
 
