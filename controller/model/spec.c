@@ -85,7 +85,7 @@ static void add_problem(struct reader *reader, enum condition_reason why, const 
 static const struct json *read_value(const struct reader *reader, const char *path)
 {
     const struct json *value = json_path(reader->given, path);
-    if (json_is(value, JSON_NULL)) {
+    if (json_type_of(value) == JSON_NULL) {
         value = json_path(reader->spec->defaults, path);
     }
     return value;
@@ -117,7 +117,7 @@ static bool read_bool(struct reader *reader, const char *path)
 static const char *read_text(struct reader *reader, const char *path)
 {
     const struct json *value = read_value(reader, path);
-    if (json_is(value, JSON_NULL)) {
+    if (json_type_of(value) == JSON_NULL) {
         return NULL;
     }
     const char *text = json_str(value, NULL);
@@ -181,7 +181,7 @@ static int64_t read_quantity(struct reader *reader, const char *path, int64_t mi
 static const struct json *read_tree(struct reader *reader, const char *path, enum json_type type)
 {
     const struct json *value = read_value(reader, path);
-    if (json_is(value, JSON_NULL)) {
+    if (json_type_of(value) == JSON_NULL) {
         return NULL;
     }
     if (!json_is(value, type)) {
@@ -282,7 +282,7 @@ static void check_compaction(struct reader *reader)
 static void read_options(struct reader *reader)
 {
     struct cluster_spec *spec = reader->spec;
-    if (json_is(read_value(reader, "options.quotaBackend"), JSON_NULL)) {
+    if (json_type_of(read_value(reader, "options.quotaBackend")) == JSON_NULL) {
         int64_t share = spec->storage.size_bytes / 100 * QUOTA_PERCENT_OF_STORAGE;
         spec->options.quota_backend_bytes = BASE_MIN(QUOTA_DEFAULT_MAX, share);
     } else {
