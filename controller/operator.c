@@ -10,6 +10,7 @@
 #include "base/assert.h"
 #include "base/log.h"
 #include "base/seam/clock.h"
+#include "controller/access.h"
 #include "controller/act/act.h"
 #include "controller/kube/queue.h"
 #include "controller/model/names.h"
@@ -37,6 +38,7 @@ struct operator
     const struct clock_seam *clock;
     struct http *http;
     struct kube_client *client;
+    struct access_gate access;
     struct kube_cache *caches[KUBE_KIND_COUNT];
     struct observe_sources sources;
     struct kube_queue queue;
@@ -366,7 +368,8 @@ static void start(struct operator* op)
         op->caches[WATCHED[i].kind] = kube_cache_new(&cache);
     }
     op->sources.http = op->http;
-    const struct kube_seam *seam = kube_client_seam(op->client);
+    access_gate_init(&op->access, kube_client_seam(op->client));
+    const struct kube_seam *seam = &op->access.seam;
     kube_lease_init(&op->lease, seam, op->clock, options->config->namespace_, OPERATOR_LEASE_NAME,
                     options->identity, seed);
     kube_events_init(&op->events, seam, op->clock, options->identity);

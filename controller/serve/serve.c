@@ -166,7 +166,7 @@ int serve_start(const char *address, const struct serve_state *state, struct ser
     struct serve *serve = mem_zalloc(sizeof(*serve));
     serve->state = state;
     serve->interface = host;
-    lws_set_log_level(LLL_ERR, NULL);
+    lws_set_log_level(0, NULL); /* what fails is said by err */
     uint64_t options = LWS_SERVER_OPTION_FAIL_UPON_UNABLE_TO_BIND |
                        LWS_SERVER_OPTION_HTTP_HEADERS_SECURITY_BEST_PRACTICES_ENFORCE;
     if (host != NULL && strchr(host, ':') == NULL) {

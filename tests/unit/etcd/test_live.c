@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The client against real members: the etcd of the distribution (ETCD_BINARY names another), started on
- * loopback and killed by its process id. Skipped, with a line that says so, when it is not installed.
+ * The client against real members: the etcd of the distribution (ETCD_BINARY names another),
+ * started on loopback and killed by its process id. Skipped, with a line that says so, when it is
+ * not installed.
  */
 #include <setjmp.h>
 #include <stdarg.h>

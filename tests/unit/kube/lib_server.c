@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One thread that accepts, one thread per connection. Ports 23000 to 23499, the first that is free. */
+/* One thread that accepts, one thread per connection. Ports 23000 to 23499, the first that is free.
+ */
 #include "lib_server.h"
 
 #include <arpa/inet.h>

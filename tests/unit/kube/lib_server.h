@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A small HTTP/1.1 server on loopback for tests: each request is handed to a function of the test. */
+/* A small HTTP/1.1 server on loopback for tests: each request is handed to a function of the test.
+ */
 #ifndef TESTS_UNIT_KUBE_LIB_SERVER_H
 #define TESTS_UNIT_KUBE_LIB_SERVER_H
 
@@ -16,7 +17,8 @@ struct server_request {
     const char *body;
 };
 
-/* Runs on the connection's thread; writes the answer to fd. Returns false to close the connection. */
+/* Runs on the connection's thread; writes the answer to fd. Returns false to close the connection.
+ */
 typedef bool (*server_fn)(void *ctx, const struct server_request *request);
 
 struct server *server_start(server_fn fn, void *ctx);

@@ -24,9 +24,9 @@
 struct step {
     const char *expect; /* must be part of the target */
     int status;
-    const char *body;   /* whole answer, or what a watch sends */
-    size_t piece;       /* watch: bytes per chunk */
-    bool hold;          /* watch: stay open until the test ends */
+    const char *body; /* whole answer, or what a watch sends */
+    size_t piece;     /* watch: bytes per chunk */
+    bool hold;        /* watch: stay open until the test ends */
 };
 
 struct script {
@@ -172,8 +172,8 @@ static void after_410_it_lists_again_and_drops_what_is_gone(void **state)
     (void)state;
     static const struct step STEPS[] = {
         {"limit=500", 200,
-         "{\"metadata\":{\"resourceVersion\":\"10\"},\"items\":[" POD("a", "3") "," POD(
-             "b", "4") "]}",
+         "{\"metadata\":{\"resourceVersion\":\"10\"},\"items\":[" POD("a", "3") "," POD("b",
+                                                                                        "4") "]}",
          0, false},
         {"resourceVersion=10", 200, LINE("ERROR", "{\"kind\":\"Status\",\"code\":410}"), 500,
          false},

@@ -151,8 +151,8 @@ static void a_delete_carries_its_preconditions(void **state)
 
     assert_int_equal(kube_call(kube_client_seam(fixture.client), &call, NULL, NULL), 0);
 
-    struct json *body = json_parse(fixture.script.request_body,
-                                   strlen(fixture.script.request_body), NULL);
+    struct json *body =
+        json_parse(fixture.script.request_body, strlen(fixture.script.request_body), NULL);
     assert_string_equal(json_path_str(body, "preconditions.uid", ""), "u-1");
     assert_string_equal(json_path_str(body, "preconditions.resourceVersion", ""), "77");
     json_free(body);
@@ -186,10 +186,8 @@ static void every_error_names_verb_kind_object_status_and_message(void **state)
     for (size_t i = 0; i < ARRAY_COUNT(CASES); i++) {
         fixture.script.status = CASES[i].status;
         fixture.script.body = CASES[i].body;
-        const struct kube_call call = {.verb = KUBE_DELETE,
-                                       .kind = &KUBE_KINDS[KUBE_POD],
-                                       .namespace_ = "ns",
-                                       .name = "p"};
+        const struct kube_call call = {
+            .verb = KUBE_DELETE, .kind = &KUBE_KINDS[KUBE_POD], .namespace_ = "ns", .name = "p"};
         struct err err = {{0}};
 
         int rc = kube_call(kube_client_seam(fixture.client), &call, NULL, &err);
@@ -263,8 +261,8 @@ static void the_same_event_again_is_not_posted_again(void **state)
     assert_int_equal(kube_events_post(&events, &event, NULL), 0);
     assert_int_equal(kube_events_post(&events, &event, NULL), 0);
     assert_int_equal(fixture.script.count, 1);
-    struct json *body = json_parse(fixture.script.request_body,
-                                   strlen(fixture.script.request_body), NULL);
+    struct json *body =
+        json_parse(fixture.script.request_body, strlen(fixture.script.request_body), NULL);
     assert_string_equal(json_path_str(body, "regarding.kind", ""), "EtcdCluster");
     assert_string_equal(json_path_str(body, "related.name", ""), "demo-0");
     assert_string_equal(json_path_str(body, "note", ""), "added");

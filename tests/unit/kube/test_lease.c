@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Leader election against a Lease kept in memory: two candidates, clocks of their own, failing calls. */
+/* Leader election against a Lease kept in memory: two candidates, clocks of their own, failing
+ * calls. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -239,12 +240,9 @@ static void times_are_written_as_kubernetes_reads_them(void **state)
         int64_t seconds;
         const char *text;
     } cases[] = {
-        {0, "1970-01-01T00:00:00.000007Z"},
-        {951782399, "2000-02-28T23:59:59.000007Z"},
-        {951782400, "2000-02-29T00:00:00.000007Z"},
-        {1709251199, "2024-02-29T23:59:59.000007Z"},
-        {4102444800, "2100-01-01T00:00:00.000007Z"},
-        {4107542400, "2100-03-01T00:00:00.000007Z"},
+        {0, "1970-01-01T00:00:00.000007Z"},          {951782399, "2000-02-28T23:59:59.000007Z"},
+        {951782400, "2000-02-29T00:00:00.000007Z"},  {1709251199, "2024-02-29T23:59:59.000007Z"},
+        {4102444800, "2100-01-01T00:00:00.000007Z"}, {4107542400, "2100-03-01T00:00:00.000007Z"},
     };
     for (size_t i = 0; i < ARRAY_COUNT(cases); i++) {
         struct kube_timestamp got = kube_timestamp_micro(cases[i].seconds * 1000000000 + 7000);
