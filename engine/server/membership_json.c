@@ -100,7 +100,7 @@ static int urls_read(const struct json *object, const char *key, struct url_list
 {
     const struct json *value = json_get(object, key);
     *out_list = (struct url_list){0};
-    if (json_is(value, JSON_NULL)) {
+    if (json_type_of(value) == JSON_NULL) {
         return 0;
     }
     if (!json_is(value, JSON_ARRAY)) {

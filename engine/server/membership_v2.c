@@ -274,14 +274,14 @@ int membership_v2_decode(struct membership *membership, struct bytes json, struc
 int membership_set_attributes_v2(struct membership *membership, const char *path, const char *value,
                                  struct store_batch *batch, struct err *err)
 {
-    if (!str_starts_with(path, PATH_MEMBERS) || !str_ends_with(path, "/" NAME_ATTRIBUTES)) {
-        return 0;
-    }
     size_t start = strlen(PATH_MEMBERS);
     size_t tail = strlen("/" NAME_ATTRIBUTES);
+    if (strlen(path) < start + tail || !str_starts_with(path, PATH_MEMBERS) ||
+        !str_ends_with(path, "/" NAME_ATTRIBUTES)) {
+        return 0;
+    }
     uint64_t id = 0;
-    if (strlen(path) < start + tail ||
-        !id_read(bytes_of(path + start, strlen(path) - start - tail), &id)) {
+    if (!id_read(bytes_of(path + start, strlen(path) - start - tail), &id)) {
         return err_set(err, E_CORRUPT, "\"%s\" names no member", path);
     }
     struct member attributes;
