@@ -123,6 +123,16 @@ const struct member *membership_find_name(const struct membership *membership, c
     return NULL;
 }
 
+size_t membership_removed_count(const struct membership *membership)
+{
+    return membership->removed_count;
+}
+
+uint64_t membership_removed_at(const struct membership *membership, size_t index)
+{
+    return membership->removed[index];
+}
+
 bool membership_is_removed(const struct membership *membership, uint64_t id)
 {
     for (size_t i = 0; i < membership->removed_count; i++) {

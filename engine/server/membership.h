@@ -99,6 +99,8 @@ const struct member *membership_at(const struct membership *membership, size_t i
 const struct member *membership_find(const struct membership *membership, uint64_t id);
 const struct member *membership_find_name(const struct membership *membership, const char *name);
 bool membership_is_removed(const struct membership *membership, uint64_t id);
+size_t membership_removed_count(const struct membership *membership);
+uint64_t membership_removed_at(const struct membership *membership, size_t index);
 
 /* "3.6.0", or NULL before the first leader has decided it. */
 const char *membership_version(const struct membership *membership);

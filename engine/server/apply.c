@@ -1,0 +1,272 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The state machine: one committed entry after the other changes the key space, leases, alarms and
+ * membership, the same way on every member. Nothing here may depend on clocks, on chance or on what
+ * only this member knows; time is used for when a lease will end on a leader, never for what is
+ * stored.
+ */
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "base/alloc.h"
+#include "base/log.h"
+#include "engine/server/metrics.h"
+#include "engine/server/rpc.h"
+
+/* What applying gave: an error, or a response body that the header is appended to. */
+struct apply_result {
+    enum etcd_error error;
+    struct buf body;
+    int64_t revision;
+    bool wait_compaction;
+};
+
+/* The store cannot be read, or does not hold what the index says: going on would spread the damage.
+ */
+static void check_store(struct server *server, int rc)
+{
+    if (rc < 0) {
+        server_fatal(server, "failed to read the key space", err_code_text(rc));
+    }
+}
+
+static void pack_body(const ProtobufCMessage *message, struct apply_result *out)
+{
+    (void)proto_pack_append(message, &out->body); /* no limit: cannot fail */
+}
+
+/* Puts cost space: with the alarm raised they are refused until somebody compacts and disarms. */
+static bool txn_has_puts(const Etcdserverpb__TxnRequest *txn)
+{
+    for (size_t side = 0; side < 2; side++) {
+        size_t count = side == 0 ? txn->n_success : txn->n_failure;
+        Etcdserverpb__RequestOp **ops = side == 0 ? txn->success : txn->failure;
+        for (size_t i = 0; i < count; i++) {
+            if (ops[i]->request_case == ETCDSERVERPB__REQUEST_OP__REQUEST_REQUEST_PUT ||
+                (ops[i]->request_case == ETCDSERVERPB__REQUEST_OP__REQUEST_REQUEST_TXN &&
+                 txn_has_puts(ops[i]->request_txn))) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+/* The alarms are part of the replicated state, so every member refuses the same entries. */
+static enum etcd_error refused_by_alarm(const struct server *server,
+                                        const Etcdserverpb__InternalRaftRequest *entry)
+{
+    if (alarms_any(&server->alarms, ETCDSERVERPB__ALARM_TYPE__CORRUPT) &&
+        (entry->put || entry->delete_range || entry->txn || entry->compaction ||
+         entry->lease_grant || entry->lease_revoke)) {
+        return ETCD_ERR_CORRUPT;
+    }
+    if (alarms_any(&server->alarms, ETCDSERVERPB__ALARM_TYPE__NOSPACE) &&
+        (entry->put || (entry->txn && txn_has_puts(entry->txn)) || entry->lease_grant)) {
+        return ETCD_ERR_NO_SPACE;
+    }
+    return ETCD_OK;
+}
+
+static int apply_kv(struct server *server, const Etcdserverpb__InternalRaftRequest *entry,
+                    struct apply_result *out)
+{
+    struct kv_env env;
+    kv_env_fill(server, &env);
+    if (entry->put) {
+        metric_add(&METRIC_PUT_TOTAL, 1);
+        return kv_put(&env, server->batch, entry->put, &out->body, &out->revision);
+    }
+    if (entry->delete_range) {
+        metric_add(&METRIC_DELETE_TOTAL, 1);
+        return kv_delete_range(&env, server->batch, entry->delete_range, &out->body,
+                               &out->revision);
+    }
+    metric_add(&METRIC_TXN_TOTAL, 1);
+    return kv_txn(&env, server->batch, entry->txn, &out->body, &out->revision);
+}
+
+static void apply_compaction(struct server *server, const Etcdserverpb__CompactionRequest *request,
+                             struct apply_result *out)
+{
+    struct kv_env env;
+    kv_env_fill(server, &env);
+    int rc = kv_compact(&env, server->batch, request->revision, &out->revision);
+    check_store(server, rc);
+    out->error = (enum etcd_error)rc;
+    out->wait_compaction = rc == 0 && request->physical;
+}
+
+static void apply_lease_grant(struct server *server, const Etcdserverpb__LeaseGrantRequest *request,
+                              struct apply_result *out)
+{
+    Etcdserverpb__LeaseGrantResponse response = ETCDSERVERPB__LEASE_GRANT_RESPONSE__INIT;
+    out->error = lessor_grant(server->lessor, request->id, request->ttl,
+                              (int64_t)server_now_ms(server), server->batch, &response.ttl);
+    if (out->error == ETCD_OK) {
+        metric_add(&METRIC_LEASE_GRANTED, 1);
+        response.id = request->id;
+        pack_body(&response.base, out);
+    }
+}
+
+/* The keys go in one transaction, in their order, so that every member gives them the same
+ * revisions. */
+static void apply_lease_revoke(struct server *server, int64_t id, struct apply_result *out)
+{
+    struct arena arena;
+    struct bytes *keys;
+    size_t count;
+    arena_init(&arena, BUF_NO_LIMIT);
+    out->error = lessor_keys(server->lessor, id, &arena, &keys, &count);
+    if (out->error == ETCD_OK) {
+        mvcc_txn_begin(server->mvcc, server->batch);
+        for (size_t i = 0; i < count; i++) {
+            struct key_span span = key_span_of(keys[i], (struct bytes){NULL, 0});
+            (void)mvcc_txn_delete(server->mvcc, &span);
+        }
+        (void)mvcc_txn_end(server->mvcc);
+        out->error = lessor_revoke(server->lessor, id, server->batch);
+        metric_add(&METRIC_LEASE_REVOKED, 1);
+        streams_on_revoked(server, id);
+    }
+    arena_free(&arena);
+}
+
+static void apply_lease_checkpoint(struct server *server,
+                                   const Etcdserverpb__LeaseCheckpointRequest *request)
+{
+    for (size_t i = 0; i < request->n_checkpoints; i++) {
+        lessor_checkpoint(server->lessor, request->checkpoints[i]->id,
+                          request->checkpoints[i]->remaining_ttl, (int64_t)server_now_ms(server),
+                          server->batch);
+    }
+}
+
+static void apply_alarm(struct server *server, const Etcdserverpb__AlarmRequest *request,
+                        struct apply_result *out)
+{
+    Etcdserverpb__AlarmResponse response = ETCDSERVERPB__ALARM_RESPONSE__INIT;
+    Etcdserverpb__AlarmMember members[ALARMS_MAX];
+    Etcdserverpb__AlarmMember *pointers[ALARMS_MAX];
+    struct alarm named = {request->memberid, (int)request->alarm};
+    response.alarms = pointers;
+    if (request->action == ETCDSERVERPB__ALARM_REQUEST__ALARM_ACTION__GET) {
+        for (uint32_t i = 0; i < server->alarms.count; i++) {
+            struct alarm alarm = server->alarms.items[i];
+            if (named.kind == ETCDSERVERPB__ALARM_TYPE__NONE || named.kind == alarm.kind) {
+                etcdserverpb__alarm_member__init(&members[response.n_alarms]);
+                members[response.n_alarms].memberid = alarm.member_id;
+                members[response.n_alarms].alarm = (Etcdserverpb__AlarmType)alarm.kind;
+                pointers[response.n_alarms] = &members[response.n_alarms];
+                response.n_alarms++;
+            }
+        }
+    } else if (named.kind != ETCDSERVERPB__ALARM_TYPE__NONE) {
+        bool activate = request->action == ETCDSERVERPB__ALARM_REQUEST__ALARM_ACTION__ACTIVATE;
+        bool changed = activate ? alarms_activate(&server->alarms, named, server->batch)
+                                : alarms_deactivate(&server->alarms, named, server->batch);
+        if (changed || (activate && alarms_has(&server->alarms, named))) {
+            etcdserverpb__alarm_member__init(&members[0]);
+            members[0].memberid = named.member_id;
+            members[0].alarm = (Etcdserverpb__AlarmType)named.kind;
+            pointers[response.n_alarms++] = &members[0];
+        }
+        if (changed) {
+            LOG_WARN(activate ? "alarm raised" : "alarm disarmed",
+                     LOG_STR("alarm", alarm_name(named.kind)), LOG_HEX("from", named.member_id));
+        }
+    }
+    pack_body(&response.base, out);
+}
+
+static void apply_request(struct server *server, const Etcdserverpb__InternalRaftRequest *entry,
+                          struct apply_result *out)
+{
+    out->error = refused_by_alarm(server, entry);
+    if (out->error != ETCD_OK) {
+        return;
+    }
+    if (entry->put || entry->delete_range || entry->txn) {
+        int rc = apply_kv(server, entry, out);
+        check_store(server, rc);
+        out->error = (enum etcd_error)rc;
+    } else if (entry->compaction) {
+        apply_compaction(server, entry->compaction, out);
+    } else if (entry->lease_grant) {
+        apply_lease_grant(server, entry->lease_grant, out);
+    } else if (entry->lease_revoke) {
+        apply_lease_revoke(server, entry->lease_revoke->id, out);
+    } else if (entry->lease_checkpoint) {
+        apply_lease_checkpoint(server, entry->lease_checkpoint);
+    } else if (entry->alarm) {
+        apply_alarm(server, entry->alarm, out);
+    } else if (entry->cluster_version_set) {
+        apply_cluster_version(server, entry->cluster_version_set->ver);
+    } else if (entry->cluster_member_attr_set) {
+        apply_member_attributes(server, entry->cluster_member_attr_set);
+    } else if (entry->v2) {
+        apply_v2_request(server, entry->v2);
+    } else if (entry->downgrade_info_set || entry->downgrade_version_test || entry->range) {
+        LOG_DEBUG("applied an entry that changes nothing here",
+                  LOG_U64("index", server->applied_index + 1));
+    } else {
+        server_fatal(
+            server, "the log holds a request that this version cannot apply",
+            "it was written by a newer member, or uses authentication, which is not supported yet; "
+            "going on would make this member differ from the others");
+    }
+}
+
+static void answer(struct server *server, uint64_t id, struct apply_result *result)
+{
+    struct request *request = waiter_take(server, id);
+    if (request == NULL) {
+        buf_free(&result->body);
+        return;
+    }
+    if (result->error != ETCD_OK) {
+        buf_free(&result->body);
+        request_fail(server, request, result->error);
+    } else if (result->wait_compaction) {
+        buf_free(&result->body);
+        request_arm_deadline(server, request);
+        list_append(&server->compaction_waiters, &request->link);
+    } else {
+        int64_t revision = result->revision != 0 ? result->revision : mvcc_revision(server->mvcc);
+        request_reply(server, request, &result->body, revision);
+    }
+}
+
+static void apply_normal(struct server *server, struct bytes data)
+{
+    struct arena arena;
+    Etcdserverpb__InternalRaftRequest *entry;
+    arena_init(&arena, proto_arena_limit(data.size));
+    int rc = PROTO_UNPACK(etcdserverpb__internal_raft_request, data, &arena, &entry);
+    if (rc != 0) {
+        server_fatal(server, "the log holds an entry that is no request", err_code_text(rc));
+    }
+    struct apply_result result = {.error = ETCD_OK};
+    buf_init(&result.body, BUF_NO_LIMIT);
+    apply_request(server, entry, &result);
+    uint64_t id = entry->header != NULL ? entry->header->id : entry->id;
+    answer(server, id, &result);
+    arena_free(&arena);
+}
+
+void apply_entry(struct server *server, const struct raft_entry *entry)
+{
+    ASSERT(entry->index == server->applied_index + 1);
+    struct bytes data = raft_entry_bytes(entry);
+    if (entry->type == RAFT_ENTRY_CONF_CHANGE) {
+        apply_conf_change(server, entry->index, data);
+    } else if (entry->type == RAFT_ENTRY_CONF_CHANGE_V2) {
+        server_fatal(server, "the log holds a joint configuration change",
+                     "etcd never writes one; this member cannot go on with this log");
+    } else if (data.size > 0) {
+        apply_normal(server, data);
+    }
+    server->applied_index = entry->index;
+    server->applied_term = entry->term;
+}

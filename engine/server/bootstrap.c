@@ -1,0 +1,479 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Start-up. A new member writes its log first (who it is, and for a new cluster the configuration
+ * entries of all first members); from there on every start is a restart and goes one way: log,
+ * snapshot, store.
+ */
+#include "engine/server/bootstrap.h"
+
+#include <inttypes.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/alloc.h"
+#include "base/log.h"
+#include "engine/server/datadir.h"
+#include "engine/server/fetch.h"
+#include "engine/wal/snapfile.h"
+
+#define FETCH_TIMEOUT_MS 5000u
+
+/* ---- asking the others, from the main thread ---- */
+
+struct sync_fetch {
+    struct server *server;
+    const char *url;
+    pthread_mutex_t lock;
+    pthread_cond_t done_changed;
+    bool done;
+    int code;
+    int status;
+    struct buf body;
+    char cluster_id[32];
+    char text[160];
+};
+
+static void io_sync_done(void *ctx, const struct peer_fetch_answer *answer)
+{
+    struct sync_fetch *fetch = ctx;
+    pthread_mutex_lock(&fetch->lock);
+    fetch->done = true;
+    fetch->code = answer->code;
+    fetch->status = answer->status;
+    buf_append(&fetch->body, answer->body.data, answer->body.size);
+    snprintf(fetch->cluster_id, sizeof(fetch->cluster_id), "%s",
+             answer->cluster_id_header == NULL ? "" : answer->cluster_id_header);
+    snprintf(fetch->text, sizeof(fetch->text), "%s", answer->text == NULL ? "" : answer->text);
+    pthread_cond_signal(&fetch->done_changed);
+    pthread_mutex_unlock(&fetch->lock);
+}
+
+static void io_sync_start(void *ctx)
+{
+    struct sync_fetch *fetch = ctx;
+    const struct peer_fetch request = {.loop = fetch->server->io.loop,
+                                       .resolver = fetch->server->resolver,
+                                       .url = fetch->url,
+                                       .method = "GET",
+                                       .path = "/members",
+                                       .timeout_ms = FETCH_TIMEOUT_MS,
+                                       .on_done = io_sync_done,
+                                       .ctx = fetch};
+    peer_fetch_start(&request);
+}
+
+/* Asks one member for the list of members. Gives the list with its cluster id. */
+static int ask_members(struct server *server, const char *url, struct membership **out_members,
+                       struct err *err)
+{
+    struct sync_fetch fetch = {.server = server,
+                               .url = url,
+                               .lock = PTHREAD_MUTEX_INITIALIZER,
+                               .done_changed = PTHREAD_COND_INITIALIZER};
+    buf_init(&fetch.body, PEER_FETCH_BODY_BYTES_MAX);
+    loop_post(server->io.loop, io_sync_start, &fetch);
+    pthread_mutex_lock(&fetch.lock);
+    while (!fetch.done) {
+        pthread_cond_wait(&fetch.done_changed, &fetch.lock);
+    }
+    pthread_mutex_unlock(&fetch.lock);
+    int rc = fetch.code;
+    if (rc != 0) {
+        err_set(err, rc, "ask %s for the members of the cluster: %s", url, fetch.text);
+    } else if (fetch.status != 200 || fetch.cluster_id[0] == '\0') {
+        rc = err_set(err, E_UNAVAILABLE, "ask %s for the members of the cluster: status %d", url,
+                     fetch.status);
+    } else {
+        rc = membership_parse_members(buf_bytes(&fetch.body), out_members, err);
+        if (rc == 0) {
+            membership_set_cluster_id(*out_members, strtoull(fetch.cluster_id, NULL, 16));
+        }
+    }
+    buf_free(&fetch.body);
+    return rc;
+}
+
+static bool is_own_url(const struct server *server, const char *url)
+{
+    for (uint32_t i = 0; i < server->config->initial_advertise_peer_urls.count; i++) {
+        if (strcmp(server->config->initial_advertise_peer_urls.urls[i], url) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Asks all others of the initial cluster in turn until one answers. */
+static int ask_anyone(struct server *server, const struct membership *local,
+                      struct membership **out_members, struct err *err)
+{
+    int rc = err_set(err, E_UNAVAILABLE, "--initial-cluster names nobody else who could be asked");
+    for (size_t i = 0; i < membership_count(local); i++) {
+        const struct member *member = membership_at(local, i);
+        for (size_t j = 0; j < member->peer_urls.count; j++) {
+            if (is_own_url(server, member->peer_urls.urls[j])) {
+                continue;
+            }
+            rc = ask_members(server, member->peer_urls.urls[j], out_members, err);
+            if (rc == 0) {
+                return 0;
+            }
+        }
+    }
+    return rc;
+}
+
+/* ---- forming and joining ---- */
+
+static int find_self(struct server *server, const struct membership *local,
+                     const struct member **out_self, struct err *err)
+{
+    const struct member *self = membership_find_name(local, server->config->name);
+    if (self == NULL) {
+        return err_set(err, E_INVALID,
+                       "couldn't find local name \"%s\" in the initial cluster configuration: "
+                       "--initial-cluster must "
+                       "contain %s=<peer URL>",
+                       server->config->name, server->config->name);
+    }
+    for (size_t i = 0; i < self->peer_urls.count; i++) {
+        if (!is_own_url(server, self->peer_urls.urls[i])) {
+            return err_set(err, E_INVALID,
+                           "--initial-cluster has %s=%s but that is missing from "
+                           "--initial-advertise-peer-urls: both must "
+                           "name the same URLs",
+                           server->config->name, self->peer_urls.urls[i]);
+        }
+    }
+    if (self->peer_urls.count != server->config->initial_advertise_peer_urls.count) {
+        return err_set(
+            err, E_INVALID,
+            "--initial-advertise-peer-urls has URLs that --initial-cluster does not list for %s",
+            server->config->name);
+    }
+    *out_self = self;
+    return 0;
+}
+
+static struct wal_options wal_options_of(const struct server *server)
+{
+    return (struct wal_options){.disk = server->disk,
+                                .dir = server->wal_dir,
+                                .unsafe_no_fsync = server->config->unsafe_no_fsync};
+}
+
+/* The first entries of a new cluster: each adds one of the first members, all committed from the
+ * start. */
+static int write_first_entries(struct server *server, struct wal *wal,
+                               const struct membership *local)
+{
+    struct raft_entry entries[RAFT_MEMBERS_MAX];
+    uint32_t count = (uint32_t)membership_count(local);
+    ASSERT(count <= RAFT_MEMBERS_MAX);
+    for (uint32_t i = 0; i < count; i++) {
+        struct buf context;
+        struct buf data;
+        buf_init(&context, BUF_NO_LIMIT);
+        buf_init(&data, BUF_NO_LIMIT);
+        const struct member *member = membership_at(local, i);
+        member_json_write(member, &context);
+        struct raftpb_conf_change change = {
+            .type = RAFT_CONF_ADD_NODE, .node_id = member->id, .context = buf_bytes(&context)};
+        raftpb_conf_change_encode(&change, &data);
+        entries[i] = (struct raft_entry){.index = i + 1,
+                                         .term = 1,
+                                         .type = RAFT_ENTRY_CONF_CHANGE,
+                                         .payload = raft_payload_new(buf_bytes(&data))};
+        buf_free(&context);
+        buf_free(&data);
+    }
+    struct raft_hard_state hard_state = {.term = 1, .commit = count};
+    int rc = wal_append(wal, entries, count, &hard_state);
+    if (rc == 0) {
+        rc = wal_sync(wal);
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        raft_payload_unref(entries[i].payload);
+    }
+    (void)server;
+    return rc;
+}
+
+static int write_new_log(struct server *server, uint64_t member_id, uint64_t cluster_id,
+                         const struct membership *first, struct err *err)
+{
+    struct wal_metadata metadata = {.node_id = member_id, .cluster_id = cluster_id};
+    struct wal_options options = wal_options_of(server);
+    struct wal *wal;
+    int rc = wal_create(&options, &metadata, &wal, err);
+    if (rc != 0) {
+        return rc;
+    }
+    if (first != NULL) {
+        rc = write_first_entries(server, wal, first);
+        if (rc != 0) {
+            err_set(err, rc, "write the first entries to %s: %s", server->wal_dir,
+                    err_code_text(rc));
+        }
+    }
+    wal_close(wal);
+    return rc;
+}
+
+/* A member that ran before and lost its data must not come back empty under its old id. */
+static int refuse_second_birth(struct server *server, const struct membership *local,
+                               uint64_t self_id, struct err *err)
+{
+    struct membership *known;
+    if (membership_count(local) == 1 || ask_anyone(server, local, &known, NULL) != 0) {
+        return 0;
+    }
+    const struct member *member = membership_find(known, self_id);
+    int rc = 0;
+    if (membership_cluster_id(known) == membership_cluster_id(local) && member != NULL &&
+        member->name[0] != '\0') {
+        rc = err_set(
+            err, E_CONFLICT,
+            "member %" PRIx64
+            " has already been bootstrapped: its data is gone; remove it from the cluster, add it "
+            "again and start it with --initial-cluster-state=existing",
+            self_id);
+    }
+    membership_free(known);
+    return rc;
+}
+
+static int form_cluster(struct server *server, struct membership *local, struct err *err)
+{
+    const struct member *self;
+    int rc = find_self(server, local, &self, err);
+    if (rc == 0) {
+        rc = refuse_second_birth(server, local, self->id, err);
+    }
+    if (rc == 0) {
+        LOG_INFO("starting a new cluster", LOG_HEX("cluster-id", membership_cluster_id(local)),
+                 LOG_HEX("local-member-id", self->id));
+        rc = write_new_log(server, self->id, membership_cluster_id(local), local, err);
+    }
+    return rc;
+}
+
+static int join_cluster(struct server *server, struct membership *local, struct err *err)
+{
+    struct membership *existing = NULL;
+    const struct member *self;
+    int rc = ask_anyone(server, local, &existing, err);
+    if (rc != 0) {
+        return err_wrap(err, rc, "cannot fetch cluster info from peer urls");
+    }
+    rc = membership_match_existing(local, existing, err);
+    if (rc != 0) {
+        err_wrap(err, rc,
+                 "error validating peerURLs of --initial-cluster against the running cluster");
+    } else {
+        rc = find_self(server, local, &self, err);
+    }
+    if (rc == 0) {
+        LOG_INFO("joining an existing cluster",
+                 LOG_HEX("cluster-id", membership_cluster_id(existing)),
+                 LOG_HEX("local-member-id", self->id));
+        rc = write_new_log(server, self->id, membership_cluster_id(existing), NULL, err);
+    }
+    if (rc == 0) {
+        server->known_members = existing;
+    } else {
+        membership_free(existing);
+    }
+    return rc;
+}
+
+static int first_start(struct server *server, struct err *err)
+{
+    struct membership *local;
+    int rc = membership_parse_initial(server->config->initial_cluster,
+                                      server->config->initial_cluster_token,
+                                      (size_t)server->config->max_learners, &local, err);
+    if (rc != 0) {
+        return err_wrap(err, rc, "--initial-cluster");
+    }
+    rc = server->config->initial_cluster_state == CLUSTER_STATE_NEW
+             ? form_cluster(server, local, err)
+             : join_cluster(server, local, err);
+    membership_free(local);
+    return rc;
+}
+
+/* ---- every start ---- */
+
+/* The newest snapshot that has both its record in the log and its file. */
+static int choose_mark(struct server *server, struct raft_snapshot_mark *out_mark, struct err *err)
+{
+    struct wal_options options = wal_options_of(server);
+    struct raft_snapshot_mark *marks = NULL;
+    uint32_t count = 0;
+    struct buf data;
+    *out_mark = (struct raft_snapshot_mark){0};
+    int rc = wal_list_marks(&options, &marks, &count, err);
+    if (rc != 0) {
+        return rc;
+    }
+    buf_init(&data, SNAPFILE_BYTES_MAX);
+    rc = snapfile_load_newest(server->disk, server->snap_dir, marks, count, out_mark, &data, err);
+    buf_free(&data);
+    mem_free(marks);
+    return rc == E_NOT_FOUND ? 0 : rc;
+}
+
+/* Log and store must meet: the store holds what the log's snapshot says, and nothing the log has
+ * not. */
+static int check_position(const struct server *server, const struct wal_contents *contents,
+                          struct err *err)
+{
+    uint64_t last = contents->mark.index + contents->entry_count;
+    if (server->applied_index < contents->mark.index) {
+        return err_set(err, E_CORRUPT,
+                       "the store in %s is at index %" PRIu64 " but the log begins after %" PRIu64
+                       ": the store was replaced or lost; "
+                       "remove this member from the cluster and add a new one",
+                       server->store_dir, server->applied_index, contents->mark.index);
+    }
+    if (server->applied_index > last) {
+        return err_set(err, E_CORRUPT,
+                       "the log in %s ends at index %" PRIu64 " but the store holds %" PRIu64
+                       ": part of the log is lost; remove "
+                       "this member from the cluster and add a new one",
+                       server->wal_dir, last, server->applied_index);
+    }
+    return 0;
+}
+
+static void make_raft(struct server *server, const struct wal_contents *contents)
+{
+    struct raft_config config = {
+        .id = server->member_id,
+        .election_ticks = (uint32_t)(server->config->election_ms / server->config->heartbeat_ms),
+        .heartbeat_ticks = 1,
+        .pre_vote = server->config->pre_vote,
+        .check_quorum = true,
+        .max_message_bytes = RAFT_MAX_MESSAGE_BYTES_DEFAULT,
+        .max_inflight = RAFT_MAX_INFLIGHT_DEFAULT,
+        .random_seed = rng_next(&server->rng),
+        .suspect = contents->tail == WAL_TAIL_SUSPECT,
+        .hard_state = contents->hard_state,
+        .mark = contents->mark,
+        .entries = contents->entries,
+        .entry_count = contents->entry_count,
+        .applied_index = server->applied_index,
+    };
+    if (server->applied_index > contents->mark.index) {
+        config.applied_conf_state = &server->conf_state;
+    } else {
+        server->conf_state = contents->mark.conf_state;
+    }
+    server->snapshot_index = contents->mark.index;
+    server->store_mark = (struct raft_snapshot_mark){server->applied_index, server->applied_term,
+                                                     server->conf_state};
+    server->raft = raft_new(&config);
+}
+
+/* A single member has nobody to prove its log by: it does not guess. */
+static int check_suspect(const struct server *server, const struct wal_contents *contents,
+                         struct err *err)
+{
+    if (contents->tail == WAL_TAIL_SUSPECT && membership_count(server->membership) <= 1) {
+        return err_set(err, E_CORRUPT,
+                       "the log is damaged below what was acknowledged (%s): this only member of "
+                       "its cluster cannot be started "
+                       "without losing data; restore a snapshot into a new data directory",
+                       contents->tail_text);
+    }
+    return 0;
+}
+
+static int restart(struct server *server, struct err *err)
+{
+    struct raft_snapshot_mark mark;
+    struct wal_contents contents;
+    struct wal_options options = wal_options_of(server);
+    int rc = choose_mark(server, &mark, err);
+    if (rc == 0) {
+        rc = store_dir_settle(server->disk, server->member_dir, mark.index, err);
+    }
+    if (rc == 0) {
+        rc = wal_open(&options, &mark, &server->wal, &contents, err);
+    }
+    if (rc != 0) {
+        return rc;
+    }
+    server->member_id = contents.metadata.node_id;
+    server->cluster_id = contents.metadata.cluster_id;
+    membership_set_cluster_id(server->membership, server->cluster_id);
+    rc = datadir_make(server->disk, server->store_dir, err);
+    if (rc == 0) {
+        rc = state_open(server, err);
+    }
+    if (rc == 0) {
+        rc = check_position(server, &contents, err);
+    }
+    if (rc == 0) {
+        rc = check_suspect(server, &contents, err);
+    }
+    if (rc == 0) {
+        if (contents.tail != WAL_TAIL_CLEAN) {
+            LOG_WARN("the end of the log was damaged", LOG_STR("where", contents.tail_text),
+                     LOG_BOOL("may-vote", contents.tail == WAL_TAIL_CUT));
+        }
+        make_raft(server, &contents);
+    }
+    wal_contents_free(&contents);
+    return rc;
+}
+
+/* A member that joined and was stopped before the log reached it knows nobody: it asks again. */
+static void relearn_members(struct server *server)
+{
+    struct membership *local;
+    if (membership_count(server->membership) > 0 || server->known_members != NULL ||
+        server->config->initial_cluster_state != CLUSTER_STATE_EXISTING ||
+        membership_parse_initial(server->config->initial_cluster,
+                                 server->config->initial_cluster_token,
+                                 (size_t)server->config->max_learners, &local, NULL) != 0) {
+        return;
+    }
+    (void)ask_anyone(server, local, &server->known_members,
+                     NULL); /* nobody answers: they will call */
+    membership_free(local);
+}
+
+int bootstrap(struct server *server, struct err *err)
+{
+    int rc = datadir_make(server->disk, server->snap_dir, err);
+    if (rc == 0 && *server->config->wal_dir != '\0') {
+        rc = datadir_make(server->disk, server->config->wal_dir, err);
+    }
+    if (rc == 0 && !wal_exists(server->disk, server->wal_dir)) {
+        rc = first_start(server, err);
+    }
+    if (rc == 0) {
+        rc = restart(server, err);
+    }
+    if (rc == 0) {
+        relearn_members(server);
+    }
+    return rc;
+}
+
+void bootstrap_link_known(struct server *server)
+{
+    if (server->known_members == NULL) {
+        return;
+    }
+    for (size_t i = 0; i < membership_count(server->known_members); i++) {
+        cluster_link_member(server, membership_at(server->known_members, i));
+    }
+    membership_free(server->known_members);
+    server->known_members = NULL;
+}

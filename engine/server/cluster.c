@@ -1,0 +1,550 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The cluster as the log describes it: configuration changes, what members publish of themselves,
+ * the cluster version, and the links that follow from it.
+ */
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/json.h"
+#include "base/log.h"
+#include "engine/server/fetch.h"
+#include "engine/server/links.h"
+#include "engine/server/metrics.h"
+#include "engine/server/rpc.h"
+
+#define FIELD_V2                      2u
+#define FIELD_CLUSTER_VERSION_SET     1300u
+#define FIELD_CLUSTER_MEMBER_ATTR_SET 1301u
+#define VERSION_TIMEOUT_MS            2000u
+#define META_CONF_STATE               "confState"
+#define V3_MEMBERSHIP_VERSION         3006
+
+/* ---- versions ---- */
+
+/* "3.6.1" gives 3006; 0 when it is no version. */
+static int version_number(const char *text)
+{
+    int major = 0;
+    int minor = 0;
+    return text != NULL && sscanf(text, "%d.%d", &major, &minor) == 2 ? major * 1000 + minor : 0;
+}
+
+static void refresh_version(struct server *server)
+{
+    atomic_store(&server->shared.cluster_version,
+                 version_number(membership_version(server->membership)));
+}
+
+/*
+ * From 3.6 on members and version have entries of their own; an older member would not know them
+ * (3.4 panics), so before that they go in the old form that all understand.
+ */
+bool cluster_uses_v3_membership(const struct server *server)
+{
+    return atomic_load(&server->shared.cluster_version) >= V3_MEMBERSHIP_VERSION;
+}
+
+static void propose_v2_put(struct server *server, struct request *request, const char *path,
+                           const char *value)
+{
+    Etcdserverpb__Request put = ETCDSERVERPB__REQUEST__INIT;
+    put.method = (char *)(uintptr_t) "PUT";
+    put.path = (char *)(uintptr_t)path;
+    put.val = (char *)(uintptr_t)value;
+    propose_message(server, request, FIELD_V2, &put.base);
+}
+
+static void version_proposed(struct server *server, struct request *request, enum etcd_error error)
+{
+    (void)request;
+    (void)error; /* asked again at the next poll */
+    server->version_proposed = false;
+}
+
+static void propose_version(struct server *server, int number)
+{
+    char text[32];
+    snprintf(text, sizeof(text), "%d.%d.0", number / 1000, number % 1000);
+    LOG_INFO("setting cluster version", LOG_STR("cluster-version", text));
+    server->version_proposed = true;
+    if (number >= V3_MEMBERSHIP_VERSION) {
+        Membershippb__ClusterVersionSetRequest set =
+            MEMBERSHIPPB__CLUSTER_VERSION_SET_REQUEST__INIT;
+        set.ver = text;
+        propose_message(server, request_internal(version_proposed), FIELD_CLUSTER_VERSION_SET,
+                        &set.base);
+    } else {
+        propose_v2_put(server, request_internal(version_proposed), "/0/version", text);
+    }
+}
+
+/* One poll of all members; decides when the last answer is there. */
+struct version_poll {
+    size_t outstanding;
+    int lowest;
+    bool any_unknown;
+};
+
+static void version_decide(struct server *server, struct version_poll *poll)
+{
+    if (--poll->outstanding > 0) {
+        return;
+    }
+    int current = atomic_load(&server->shared.cluster_version);
+    int decided = poll->any_unknown ? 0 : poll->lowest;
+    mem_free(poll);
+    if (!atomic_load(&server->shared.is_leader) || server->version_proposed) {
+        return;
+    }
+    if (current == 0) {
+        propose_version(server,
+                        decided != 0 ? decided : version_number(SERVER_MIN_CLUSTER_VERSION));
+    } else if (decided > current) {
+        propose_version(server, decided);
+    }
+}
+
+static void version_fetched(struct server *server, void *ctx, const struct fetch_answer *answer)
+{
+    struct version_poll *poll = ctx;
+    int number = 0;
+    if (answer->code == 0 && answer->status == 200) {
+        struct json *body = json_parse((const char *)answer->body.data, answer->body.size, NULL);
+        number = version_number(json_path_str(body, "etcdserver", NULL));
+        json_free(body);
+    }
+    if (number == 0) {
+        poll->any_unknown = true;
+    } else {
+        poll->lowest = BASE_MIN(poll->lowest, number);
+    }
+    version_decide(server, poll);
+}
+
+void cluster_poll_versions(struct server *server)
+{
+    if (!atomic_load(&server->shared.is_leader) || server->version_proposed) {
+        return;
+    }
+    struct version_poll *poll = mem_zalloc(sizeof(*poll));
+    size_t count = membership_count(server->membership);
+    poll->outstanding = 1;
+    poll->lowest = version_number(SERVER_CLUSTER_VERSION);
+    for (size_t i = 0; i < count; i++) {
+        const struct member *member = membership_at(server->membership, i);
+        if (member->id == server->member_id) {
+            continue;
+        }
+        const struct fetch fetch = {.url = member->peer_urls.count > 0 ? member->peer_urls.urls[0]
+                                                                       : "",
+                                    .method = "GET",
+                                    .path = "/version",
+                                    .timeout_ms = VERSION_TIMEOUT_MS,
+                                    .on_done = version_fetched,
+                                    .ctx = poll};
+        poll->outstanding++;
+        fetch_start(server, &fetch);
+    }
+    version_decide(server, poll);
+}
+
+/* ---- what the log says ---- */
+
+void apply_cluster_version(struct server *server, const char *version)
+{
+    if (membership_set_version(server->membership, version, server->batch) != 0) {
+        server_fatal(server, "the log sets a cluster version that cannot be read", version);
+    }
+    refresh_version(server);
+    if (atomic_load(&server->shared.cluster_version) > version_number(SERVER_CLUSTER_VERSION)) {
+        server_fatal(server, "the cluster has been upgraded past this server's version", version);
+    }
+    LOG_INFO("updated cluster version", LOG_HEX("cluster-id", server->cluster_id),
+             LOG_HEX("local-member-id", server->member_id), LOG_STR("to", version));
+}
+
+void apply_member_attributes(struct server *server,
+                             const Membershippb__ClusterMemberAttrSetRequest *request)
+{
+    const Membershippb__Attributes *attributes = request->member_attributes;
+    if (attributes == NULL) {
+        return;
+    }
+    if (membership_set_attributes(server->membership, request->member_id, attributes->name,
+                                  (const char *const *)attributes->client_urls,
+                                  attributes->n_client_urls, server->batch) != 0) {
+        LOG_WARN("attributes of an unknown member are ignored",
+                 LOG_HEX("member-id", request->member_id));
+    }
+}
+
+/* The form of clusters below 3.6; everything else that v2 could do is long gone. */
+void apply_v2_request(struct server *server, const Etcdserverpb__Request *request)
+{
+    struct err err;
+    if (!str_equal(request->method, "PUT") || request->path == NULL || request->val == NULL) {
+        return;
+    }
+    if (strcmp(request->path, "/0/version") == 0) {
+        apply_cluster_version(server, request->val);
+        return;
+    }
+    if (membership_set_attributes_v2(server->membership, request->path, request->val, server->batch,
+                                     &err) == E_CORRUPT) {
+        server_fatal(server, "the log holds member attributes that cannot be read", err.text);
+    }
+}
+
+/* etcd's form in table meta, so that the snapshot file carries it. */
+static void store_conf_state(struct server *server, const struct raft_conf_state *conf)
+{
+    struct buf text;
+    buf_init(&text, BUF_NO_LIMIT);
+    buf_append_str(&text, "{\"voters\":[");
+    for (uint32_t i = 0; i < conf->voter_count; i++) {
+        buf_printf(&text, "%s%" PRIu64, i == 0 ? "" : ",", conf->voters[i]);
+    }
+    buf_append_str(&text, "]");
+    for (uint32_t i = 0; i < conf->learner_count; i++) {
+        buf_printf(&text, "%s%" PRIu64, i == 0 ? ",\"learners\":[" : ",", conf->learners[i]);
+    }
+    buf_append_str(&text,
+                   conf->learner_count > 0 ? "],\"auto_leave\":false}" : ",\"auto_leave\":false}");
+    store_batch_put(server->batch, STORE_META, bytes_of_str(META_CONF_STATE), buf_bytes(&text));
+    buf_free(&text);
+}
+
+static void read_ids(struct bytes text, const char *key, uint64_t *out_ids, uint32_t *out_count)
+{
+    /* Ids are unsigned 64-bit numbers, more than a JSON tree keeps: the list is read as text. */
+    char *copy = str_from(text.data, text.size);
+    const char *at = strstr(copy, key);
+    *out_count = 0;
+    at = at == NULL ? NULL : strchr(at, '[');
+    while (at != NULL && *at != ']' && *at != '\0' && *out_count < RAFT_MEMBERS_MAX) {
+        uint64_t id;
+        if (sscanf(at + 1, "%" SCNu64, &id) == 1) {
+            out_ids[(*out_count)++] = id;
+        }
+        at = strpbrk(at + 1, ",]");
+    }
+    mem_free(copy);
+}
+
+int cluster_load_conf_state(const struct store_seam *seam, struct store_view *view,
+                            struct raft_conf_state *out)
+{
+    struct bytes text;
+    int rc = seam->view_get(view, STORE_META, bytes_of_str(META_CONF_STATE), &text);
+    *out = (struct raft_conf_state){0};
+    if (rc == 0) {
+        read_ids(text, "\"voters\"", out->voters, &out->voter_count);
+        read_ids(text, "\"learners\"", out->learners, &out->learner_count);
+    }
+    return rc;
+}
+
+/* State -> I/O: links follow the membership. */
+struct link_job {
+    struct server *server;
+    uint64_t id;
+    struct url_list urls;
+    bool remove, remove_all;
+};
+
+static void io_link(void *ctx)
+{
+    struct link_job *job = ctx;
+    if (job->remove_all) {
+        peer_remove_all(job->server->peers);
+    } else if (job->remove) {
+        peer_remove(job->server->peers, job->id);
+    } else {
+        peer_add(job->server->peers, job->id, (const char *const *)job->urls.urls,
+                 (uint32_t)job->urls.count);
+    }
+    url_list_free(&job->urls);
+    mem_free(job);
+}
+
+static struct link_job *link_new(struct server *server, uint64_t id)
+{
+    struct link_job *job = mem_zalloc(sizeof(*job));
+    job->server = server;
+    job->id = id;
+    return job;
+}
+
+void cluster_link_member(struct server *server, const struct member *member)
+{
+    if (member->id == server->member_id) {
+        return;
+    }
+    struct link_job *job = link_new(server, member->id);
+    for (size_t i = 0; i < member->peer_urls.count; i++) {
+        url_list_add(&job->urls, member->peer_urls.urls[i]);
+    }
+    loop_post(server->io.loop, io_link, job);
+}
+
+/* The table of links follows: who is watched, and whose calls are answered with "removed". */
+static void refresh_links(struct server *server)
+{
+    uint64_t ids[RAFT_MEMBERS_MAX];
+    uint32_t count = 0;
+    for (size_t i = 0; i < membership_count(server->membership) && count < RAFT_MEMBERS_MAX; i++) {
+        ids[count++] = membership_at(server->membership, i)->id;
+    }
+    links_set_members(server->links, ids, count);
+    for (size_t i = 0; i < membership_removed_count(server->membership); i++) {
+        links_add_removed(server->links, membership_removed_at(server->membership, i));
+    }
+}
+
+void cluster_sync_peers(struct server *server)
+{
+    struct link_job *clear = link_new(server, 0);
+    clear->remove_all = true;
+    loop_post(server->io.loop, io_link, clear);
+    for (size_t i = 0; i < membership_count(server->membership); i++) {
+        cluster_link_member(server, membership_at(server->membership, i));
+    }
+    refresh_version(server);
+    refresh_links(server);
+    cluster_refresh_learner(server);
+}
+
+void cluster_refresh_learner(struct server *server)
+{
+    const struct member *self = membership_find(server->membership, server->member_id);
+    atomic_store(&server->shared.is_learner, self != NULL && self->is_learner);
+}
+
+/* This member is out: it stops once the entry has had time to travel, as etcd does. */
+static void removed_timer(void *ctx)
+{
+    struct server *server = ctx;
+    LOG_WARN("the member has been permanently removed from the cluster");
+    server_stop(server, 0);
+}
+
+void cluster_removed(struct server *server)
+{
+    if (!server->removed) {
+        server->removed = true;
+        loop_timer_set(&server->removed_timer, 1000);
+    }
+}
+
+void cluster_init_timers(struct server *server)
+{
+    loop_timer_init(server->state.loop, &server->removed_timer, removed_timer, server);
+}
+
+static void carry_out(struct server *server, const struct membership_change *change)
+{
+    membership_apply(server->membership, change, server->batch);
+    if (change->type == RAFT_CONF_REMOVE_NODE) {
+        LOG_INFO("removed member", LOG_HEX("removed-remote-peer-id", change->id));
+        if (change->id == server->member_id) {
+            cluster_removed(server);
+        } else {
+            struct link_job *job = link_new(server, change->id);
+            job->remove = true;
+            loop_post(server->io.loop, io_link, job);
+        }
+        return;
+    }
+    const struct member *member = membership_find(server->membership, change->id);
+    ASSERT(member != NULL);
+    LOG_INFO(change->is_promote                      ? "promote member"
+             : change->type == RAFT_CONF_UPDATE_NODE ? "updated member"
+                                                     : "added member",
+             LOG_HEX("cluster-id", server->cluster_id),
+             LOG_HEX("local-member-id", server->member_id), LOG_HEX("added-peer-id", change->id),
+             LOG_BOOL("added-peer-is-learner", member->is_learner));
+    cluster_link_member(server, member);
+}
+
+void apply_conf_change(struct server *server, uint64_t index, struct bytes data)
+{
+    struct raftpb_conf_change wire;
+    struct membership_change change;
+    struct raft_conf_state conf;
+    struct err err = {{0}};
+    int rc = raftpb_conf_change_decode(data, &wire);
+    if (rc == 0) {
+        rc = membership_change_parse(&wire, &change, &err);
+    }
+    if (rc != 0) {
+        server_fatal(server, "the log holds a configuration change that cannot be read", err.text);
+    }
+    /* Every member refuses what its membership forbids; the core then counts it as done without
+     * effect. */
+    enum etcd_error error = membership_check(server->membership, &change);
+    if (error != ETCD_OK) {
+        LOG_WARN("a committed membership change was refused", LOG_U64("index", index),
+                 LOG_STR("reason", etcd_error_text(error)));
+        raft_apply_conf_change(server->raft, NULL, &conf);
+    } else {
+        struct raft_conf_change raft_change = {.type = wire.type, .node_id = wire.node_id};
+        carry_out(server, &change);
+        raft_apply_conf_change(server->raft, &raft_change, &conf);
+        server->conf_state = conf;
+        store_conf_state(server, &conf);
+        refresh_links(server);
+        cluster_refresh_learner(server);
+    }
+    struct request *request = waiter_take(server, wire.id);
+    if (request != NULL && error != ETCD_OK) {
+        request_fail(server, request, error);
+    } else if (request != NULL) {
+        rpc_member_applied(server, request);
+    }
+    membership_change_clear(&change);
+}
+
+/* ---- publishing: name and client URLs of this member ---- */
+
+static void published(struct server *server, struct request *request, enum etcd_error error)
+{
+    (void)request;
+    server->publishing = false;
+    if (error == ETCD_OK && !server->published) {
+        server->published = true;
+        LOG_INFO("published local member to cluster through raft",
+                 LOG_HEX("local-member-id", server->member_id),
+                 LOG_HEX("cluster-id", server->cluster_id), LOG_STR("name", server->config->name));
+        server_ready(server);
+    }
+}
+
+static bool is_published(const struct server *server)
+{
+    const struct member *self = membership_find(server->membership, server->member_id);
+    if (self == NULL || strcmp(self->name, server->config->name) != 0 ||
+        self->client_urls.count != server->config->advertise_client_urls.count) {
+        return false;
+    }
+    for (size_t i = 0; i < self->client_urls.count; i++) {
+        bool found = false;
+        for (uint32_t j = 0; j < server->config->advertise_client_urls.count; j++) {
+            found = found || strcmp(self->client_urls.urls[i],
+                                    server->config->advertise_client_urls.urls[j]) == 0;
+        }
+        if (!found) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static void publish_v3(struct server *server)
+{
+    Membershippb__Attributes attributes = MEMBERSHIPPB__ATTRIBUTES__INIT;
+    Membershippb__ClusterMemberAttrSetRequest set =
+        MEMBERSHIPPB__CLUSTER_MEMBER_ATTR_SET_REQUEST__INIT;
+    attributes.name = (char *)(uintptr_t)server->config->name;
+    attributes.client_urls = (char **)(uintptr_t)server->config->advertise_client_urls.urls;
+    attributes.n_client_urls = server->config->advertise_client_urls.count;
+    set.member_id = server->member_id;
+    set.member_attributes = &attributes;
+    propose_message(server, request_internal(published), FIELD_CLUSTER_MEMBER_ATTR_SET, &set.base);
+}
+
+static void publish_v2(struct server *server)
+{
+    char path[64];
+    struct json *value = json_object();
+    json_set_str(value, "name", server->config->name);
+    struct json *urls = json_set(value, "clientURLs", json_array());
+    for (uint32_t i = 0; i < server->config->advertise_client_urls.count; i++) {
+        json_append(urls, json_string(server->config->advertise_client_urls.urls[i]));
+    }
+    char *text = json_text(value, JSON_COMPACT);
+    snprintf(path, sizeof(path), "/0/members/%" PRIx64 "/attributes", server->member_id);
+    propose_v2_put(server, request_internal(published), path, text);
+    mem_free(text);
+    json_free(value);
+}
+
+/* Tried again with every lease timer until it went through. */
+void cluster_publish(struct server *server)
+{
+    if (server->published || server->publishing || !state_has_leader(server)) {
+        return;
+    }
+    server->publishing = true;
+    if (is_published(server)) {
+        published(server, NULL, ETCD_OK);
+    } else if (cluster_uses_v3_membership(server)) {
+        publish_v3(server);
+    } else {
+        publish_v2(server);
+    }
+}
+
+/* ---- leadership ---- */
+
+bool state_has_leader(const struct server *server)
+{
+    return atomic_load_explicit(&server->shared.leader, memory_order_relaxed) != RAFT_NO_ID;
+}
+
+const char *cluster_leader_url(const struct server *server)
+{
+    uint64_t leader = atomic_load(&server->shared.leader);
+    const struct member *member = membership_find(server->membership, leader);
+    return leader == server->member_id || member == NULL || member->peer_urls.count == 0
+               ? NULL
+               : member->peer_urls.urls[0];
+}
+
+void cluster_on_role_change(struct server *server)
+{
+    struct raft_status status;
+    raft_status(server->raft, &status);
+    bool was_primary = lessor_is_primary(server->lessor);
+    if (status.leader != server->seen_leader && status.leader != RAFT_NO_ID) {
+        metric_add(&METRIC_LEADER_CHANGES, 1);
+        LOG_INFO("raft elected leader", LOG_HEX("local-member-id", server->member_id),
+                 LOG_HEX("leader", status.leader), LOG_U64("term", status.term));
+    }
+    server->seen_leader = status.leader;
+    watch_hub_set_term(server->watch_hub, status.term);
+    if (status.role == RAFT_LEADER && !was_primary) {
+        lessor_promote(server->lessor, (int64_t)server_now_ms(server), server->config->election_ms);
+        cluster_poll_versions(server);
+    } else if (status.role != RAFT_LEADER && was_primary) {
+        lessor_demote(server->lessor);
+    }
+    reads_on_leader_change(server);
+    if (status.leader != RAFT_NO_ID) {
+        proposals_retry(server);
+        cluster_publish(server);
+    }
+    streams_check_leader(server);
+    transfer_check(server);
+}
+
+size_t cluster_connected_voters(const struct server *server)
+{
+    uint64_t now = server_now_ms(server);
+    uint64_t since = now > MEMBERSHIP_HEALTH_INTERVAL_MS ? now - MEMBERSHIP_HEALTH_INTERVAL_MS : 0;
+    size_t count = 0;
+    for (size_t i = 0; i < membership_count(server->membership); i++) {
+        const struct member *member = membership_at(server->membership, i);
+        bool connected =
+            member->id == server->member_id || links_active_since(server, member->id, since);
+        count += !member->is_learner && connected ? 1 : 0;
+    }
+    return count;
+}
+
+bool cluster_is_connected(const struct server *server, uint64_t id)
+{
+    return id == server->member_id || links_active_since(server, id, server_now_ms(server));
+}

@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the engine was asked to do: etcd's flags and environment variables (ETCD_...), read into one
+ * struct and checked before anything is opened. The names, defaults and refusals are etcd's.
+ */
+#ifndef ENGINE_SERVER_CONFIG_H
+#define ENGINE_SERVER_CONFIG_H
+
+#include "base/defs.h"
+#include "base/err.h"
+
+#define SERVER_VERSION             "3.6.14" /* the etcd version that clients see and detect features by */
+#define SERVER_CLUSTER_VERSION     "3.6.0" /* the highest cluster version that we take part in */
+#define SERVER_MIN_CLUSTER_VERSION "3.0.0"
+#define QUORATE_VERSION            "0.1.0"
+
+#define CONFIG_URLS_MAX      16u
+#define CONFIG_QUOTA_DEFAULT (2ll * 1024 * 1024 * 1024)
+
+enum cluster_state { CLUSTER_STATE_NEW, CLUSTER_STATE_EXISTING };
+enum compaction_mode { COMPACTION_PERIODIC, COMPACTION_REVISION };
+
+/* A list of URLs from a comma-separated flag; the texts are owned by the config. */
+struct config_urls {
+    char *urls[CONFIG_URLS_MAX];
+    uint32_t count;
+};
+
+/* Owned by main; config_free. Texts borrow argv, the environment or literals unless said. */
+struct server_config {
+    const char *name;
+    char *data_dir; /* owned */
+    const char *wal_dir;
+    struct config_urls listen_client_urls, listen_peer_urls, listen_metrics_urls;
+    struct config_urls advertise_client_urls, initial_advertise_peer_urls;
+    char *initial_cluster; /* owned; name=url,... */
+    const char *initial_cluster_token;
+    enum cluster_state initial_cluster_state;
+    uint64_t snapshot_count, snapshot_catchup_entries;
+    int64_t heartbeat_ms, election_ms;
+    int64_t quota_backend_bytes; /* 0: default, negative: no limit */
+    enum compaction_mode auto_compaction_mode;
+    int64_t auto_compaction_retention; /* ms, or revisions; 0: off */
+    uint64_t max_txn_ops, max_request_bytes, max_concurrent_streams;
+    uint64_t max_snapshots, max_wals, max_learners;
+    int64_t backend_batch_interval_ms;
+    uint64_t backend_batch_limit;
+    int64_t watch_progress_interval_ms;
+    bool strict_reconfig_check, pre_vote, unsafe_no_fsync, force_new_cluster;
+};
+
+enum config_outcome { CONFIG_RUN, CONFIG_DONE, CONFIG_WRONG };
+
+/*
+ * Reads environment and argv. CONFIG_DONE: --version or --help was answered on stdout, exit 0.
+ * CONFIG_WRONG: err says which flag is wrong and what to do, exit 2 for the command line, 1 for
+ * values that contradict each other (*out_exit_code). Sets the log level and format.
+ */
+enum config_outcome config_read(int argc, char **argv, struct server_config *out_config,
+                                int *out_exit_code, struct err *err);
+void config_free(struct server_config *config);
+
+#endif

@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Folders of a member, and the swap of its store. */
+#include "engine/server/datadir.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/log.h"
+#include "engine/store/lmdb_store.h"
+
+#define STORE_NAME "store"
+#define OLD_NAME   "store.old"
+
+int datadir_make(const struct disk_seam *disk, const char *dir, struct err *err)
+{
+    char *path = str_dup(dir);
+    int rc = 0;
+    for (char *at = path + 1; rc == 0; at++) {
+        if (*at != '/' && *at != '\0') {
+            continue;
+        }
+        char ended = *at;
+        *at = '\0';
+        rc = disk->make_dir(disk->ctx, path);
+        *at = ended;
+        if (ended == '\0') {
+            break;
+        }
+    }
+    mem_free(path);
+    return rc == 0 ? 0 : err_set(err, rc, "cannot make directory %s: %s", dir, err_code_text(rc));
+}
+
+/* Names of one listing that begin as asked. */
+struct names {
+    const char *prefix;
+    char *found[16];
+    size_t count;
+    bool has_exact;
+    const char *exact;
+};
+
+static void each_name(void *ctx, const char *name)
+{
+    struct names *names = ctx;
+    if (strcmp(name, names->exact) == 0) {
+        names->has_exact = true;
+    }
+    if (str_starts_with(name, names->prefix) && names->count < ARRAY_COUNT(names->found)) {
+        names->found[names->count++] = str_dup(name);
+    }
+}
+
+struct removal {
+    const struct disk_seam *disk;
+    const char *dir;
+};
+
+static void remove_entry(void *ctx, const char *name)
+{
+    struct removal *removal = ctx;
+    char *path = str_printf("%s/%s", removal->dir, name);
+    (void)removal->disk->remove(removal->disk->ctx,
+                                path); /* what stays is removed at the next start */
+    mem_free(path);
+}
+
+/* Removes a folder of plain files. */
+static void remove_dir(const struct disk_seam *disk, const char *dir)
+{
+    struct removal removal = {disk, dir};
+    if (disk->list_dir(disk->ctx, dir, remove_entry, &removal) == 0) {
+        (void)disk->remove(disk->ctx, dir);
+    }
+}
+
+static char *new_dir_path(const char *member_dir, uint64_t index)
+{
+    return str_printf("%s/" STORE_NAME ".%016" PRIx64 ".new", member_dir, index);
+}
+
+int store_dir_swap(const struct disk_seam *disk, const char *member_dir, uint64_t index,
+                   struct err *err)
+{
+    char *fresh = new_dir_path(member_dir, index);
+    char *store = str_printf("%s/" STORE_NAME, member_dir);
+    char *old = str_printf("%s/" OLD_NAME, member_dir);
+    remove_dir(disk, old);
+    int rc = disk->rename(disk->ctx, store, old);
+    if (rc == E_NOT_FOUND) {
+        rc = 0; /* a first start, or a swap that a crash cut in two */
+    }
+    if (rc == 0) {
+        rc = disk->rename(disk->ctx, fresh, store);
+    }
+    if (rc == 0) {
+        rc = disk->sync_dir(disk->ctx, member_dir);
+    }
+    if (rc != 0) {
+        err_set(err, rc, "put %s in place of %s: %s", fresh, store, err_code_text(rc));
+    } else {
+        remove_dir(disk, old);
+    }
+    mem_free(fresh);
+    mem_free(store);
+    mem_free(old);
+    return rc;
+}
+
+int store_dir_settle(const struct disk_seam *disk, const char *member_dir, uint64_t mark_index,
+                     struct err *err)
+{
+    struct names names = {.prefix = STORE_NAME ".", .exact = STORE_NAME};
+    char *wanted = str_printf(STORE_NAME ".%016" PRIx64 ".new", mark_index);
+    int rc = disk->list_dir(disk->ctx, member_dir, each_name, &names);
+    if (rc != 0) {
+        err_set(err, rc, "read directory %s: %s", member_dir, err_code_text(rc));
+    }
+    bool swap = false;
+    for (size_t i = 0; i < names.count; i++) {
+        swap = swap || (mark_index > 0 && strcmp(names.found[i], wanted) == 0);
+    }
+    if (rc == 0 && swap) {
+        /* The WAL has the snapshot's record: the new store counts, the old one is behind the log.
+         */
+        LOG_INFO("finishing an interrupted snapshot installation",
+                 LOG_U64("snapshot-index", mark_index));
+        rc = store_dir_swap(disk, member_dir, mark_index, err);
+    }
+    for (size_t i = 0; i < names.count; i++) {
+        char *path = str_printf("%s/%s", member_dir, names.found[i]);
+        if (rc == 0 && strcmp(names.found[i], wanted) != 0) {
+            remove_dir(disk, path);
+        }
+        mem_free(path);
+        mem_free(names.found[i]);
+    }
+    mem_free(wanted);
+    return rc;
+}
+
+/* The file says what its sender had applied; the log goes on behind index. */
+static int set_position(const char *dir, uint64_t index, uint64_t term, uint64_t map_bytes,
+                        struct err *err)
+{
+    struct lmdb_store *store;
+    int rc = lmdb_store_open(dir, map_bytes, &store, err);
+    if (rc != 0) {
+        return rc;
+    }
+    struct store_batch batch;
+    store_batch_init(&batch);
+    batch.consistent_index = index;
+    batch.term = term;
+    const struct store_seam *seam = lmdb_store_seam(store);
+    rc = seam->commit(seam->ctx, &batch, err);
+    store_batch_free(&batch);
+    lmdb_store_close(store);
+    return rc;
+}
+
+int store_dir_build(const struct disk_seam *disk, const char *member_dir, uint64_t index,
+                    uint64_t term, const char *db_path, uint64_t map_bytes,
+                    struct bolt_import *out_import, struct err *err)
+{
+    char *fresh = new_dir_path(member_dir, index);
+    remove_dir(disk, fresh);
+    int rc = bolt_import(db_path, fresh, map_bytes, out_import, err);
+    if (rc == 0) {
+        rc = set_position(fresh, index, term, map_bytes, err);
+    }
+    if (rc == 0) {
+        rc = disk->sync_dir(disk->ctx, member_dir);
+    }
+    mem_free(fresh);
+    return rc;
+}

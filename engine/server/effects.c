@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The order in which the effects of the Raft core are carried out. It is written here and nowhere
+ * else. */
+#include "base/alloc.h"
+#include "base/log.h"
+#include "engine/server/internal.h"
+#include "engine/server/metrics.h"
+
+struct send_job {
+    struct server *server;
+    struct raft_message *messages;
+    uint32_t count;
+};
+
+/* I/O thread. */
+static void io_send(void *ctx)
+{
+    struct send_job *job = ctx;
+    peer_send(job->server->peers, job->messages, job->count);
+    mem_free(job->messages);
+    mem_free(job);
+}
+
+static void send_messages(struct server *server, struct raft_effects *effects)
+{
+    struct send_job *job = mem_zalloc(sizeof(*job));
+    job->server = server;
+    job->messages = mem_array(effects->message_now_count, sizeof(*job->messages));
+    for (uint32_t i = 0; i < effects->message_now_count; i++) {
+        if (effects->messages_now[i].type == RAFT_MSG_SNAP) {
+            snapshot_send(server, &effects->messages_now[i]);
+        } else {
+            job->messages[job->count++] = effects->messages_now[i];
+            effects->messages_now[i] = (struct raft_message){0};
+        }
+    }
+    loop_post(server->io.loop, io_send, job);
+}
+
+struct persisted {
+    struct server *server;
+    uint64_t ticket;
+};
+
+/* State thread: everything up to the ticket is durable. */
+static void on_persisted(void *ctx)
+{
+    struct persisted *done = ctx;
+    raft_persisted(done->server->raft, done->ticket);
+    mem_free(done);
+}
+
+static void persist_job_free(struct persist_job *job)
+{
+    for (uint32_t i = 0; i < job->entry_count; i++) {
+        raft_payload_unref(job->entries[i].payload);
+    }
+    mem_free(job->entries);
+    mem_free(job);
+}
+
+/* WAL thread: collects; the flush comes at the end of the turn, for all that came in it. */
+static void wal_collect(void *ctx)
+{
+    struct persist_job *job = ctx;
+    struct server *server = job->server;
+    job->next = NULL;
+    if (server->wal_jobs_last == NULL) {
+        server->wal_jobs = job;
+    } else {
+        server->wal_jobs_last->next = job;
+    }
+    server->wal_jobs_last = job;
+}
+
+/* WAL thread, end of turn: one write and one flush for the whole batch (natural group commit). */
+void wal_flush_turn(void *ctx)
+{
+    struct server *server = ctx;
+    struct persist_job *job = server->wal_jobs;
+    if (job == NULL) {
+        return;
+    }
+    struct persisted *done = mem_zalloc(sizeof(*done));
+    bool must_sync = false;
+    int rc = 0;
+    done->server = server;
+    server->wal_jobs = server->wal_jobs_last = NULL;
+    while (job != NULL && rc == 0) {
+        struct persist_job *next = job->next;
+        rc = wal_append(server->wal, job->entries, job->entry_count,
+                        job->has_hard_state ? &job->hard_state : NULL);
+        must_sync = must_sync || job->must_sync;
+        done->ticket = job->ticket;
+        persist_job_free(job);
+        job = next;
+    }
+    uint64_t start = server->clock->monotonic_ns(server->clock->ctx);
+    if (rc == 0 && must_sync) {
+        rc = wal_sync(server->wal);
+        metric_observe(&METRIC_WAL_FSYNC_SECONDS,
+                       server->clock->monotonic_ns(server->clock->ctx) - start);
+    }
+    if (rc != 0) {
+        /* fsyncgate: after a failed flush nobody knows what is on the disk; only a restart reads
+         * it. */
+        server_fatal(server, "failed to write to the WAL", err_code_text(rc));
+    }
+    loop_post(server->state.loop, on_persisted, done);
+}
+
+static void persist(struct server *server, const struct raft_effects *effects)
+{
+    struct persist_job *job = mem_zalloc(sizeof(*job));
+    job->server = server;
+    job->hard_state = effects->hard_state;
+    job->has_hard_state = effects->hard_state_changed;
+    job->must_sync = effects->must_sync;
+    job->ticket = effects->persist_ticket;
+    job->entry_count = effects->entry_count;
+    job->entries = mem_array(effects->entry_count, sizeof(*job->entries));
+    for (uint32_t i = 0; i < effects->entry_count; i++) {
+        job->entries[i] = effects->entries[i];
+        (void)raft_payload_ref(job->entries[i].payload);
+    }
+    loop_post(server->wal_worker.loop, wal_collect, job);
+}
+
+static void apply_committed(struct server *server, const struct raft_effects *effects)
+{
+    int64_t before = mvcc_revision(server->mvcc);
+    for (uint32_t i = 0; i < effects->committed_count; i++) {
+        apply_entry(server, &effects->committed[i]);
+    }
+    raft_applied(server->raft, server->applied_index);
+    int64_t after = mvcc_revision(server->mvcc);
+    if (after > before) {
+        streams_after_apply(server);
+    }
+    mvcc_release(server->mvcc);
+}
+
+static void publish_status(struct server *server)
+{
+    struct raft_status status;
+    raft_status(server->raft, &status);
+    atomic_store_explicit(&server->shared.term, status.term, memory_order_relaxed);
+    atomic_store_explicit(&server->shared.leader, status.leader, memory_order_relaxed);
+    atomic_store_explicit(&server->shared.commit_index, status.commit_index, memory_order_relaxed);
+    atomic_store_explicit(&server->shared.applied_index, server->applied_index,
+                          memory_order_relaxed);
+    atomic_store_explicit(&server->shared.is_leader, status.role == RAFT_LEADER,
+                          memory_order_relaxed);
+}
+
+void effects_run(struct server *server)
+{
+    struct raft_effects effects;
+    while (raft_take_effects(server->raft, &effects)) {
+        if (effects.role_changed) {
+            publish_status(server);
+            cluster_on_role_change(server);
+        }
+        /* A leader's appends may travel while its own disk works: its own acknowledgement waits. */
+        if (effects.message_now_count > 0) {
+            send_messages(server, &effects);
+        }
+        if (effects.install != NULL) {
+            snapshot_install(server, effects.install);
+        }
+        /* Persist before promise: votes and acknowledgements come out after raft_persisted only. */
+        if (effects.has_persist) {
+            persist(server, &effects);
+        }
+        if (effects.read_count > 0) {
+            reads_on_states(server, effects.reads, effects.read_count);
+        }
+        if (effects.committed_count > 0) {
+            apply_committed(server, &effects);
+        }
+    }
+    publish_status(server);
+    reads_after_apply(server);
+}

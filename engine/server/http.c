@@ -1,0 +1,241 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Plain HTTP of the three ports: health, version and metrics for clients and monitoring; members,
+ * version, leases and promotion for peers. The JSON gateway has a place of its own.
+ */
+#include "engine/server/http.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/metrics.h"
+#include "engine/server/rpc.h"
+#include "lease.pb-c.h"
+
+#define METRICS_BYTES_MAX (4u * 1024u * 1024u)
+#define TEXT_PLAIN        "text/plain; charset=utf-8"
+#define CLUSTER_ID_HEADER "X-Etcd-Cluster-ID"
+
+static bool is_get(struct http1_request *request)
+{
+    if (strcmp(http1_method(request), "GET") == 0) {
+        return true;
+    }
+    http1_respond_method_not_allowed(request, "GET");
+    return false;
+}
+
+static void serve_version(struct server *server, struct http1_request *request)
+{
+    char body[160];
+    int number = atomic_load(&server->shared.cluster_version);
+    if (number == 0) {
+        snprintf(body, sizeof(body),
+                 "{\"etcdserver\":\"%s\",\"etcdcluster\":\"not_decided\",\"storage\":\"unknown\"}",
+                 SERVER_VERSION);
+    } else {
+        snprintf(body, sizeof(body),
+                 "{\"etcdserver\":\"%s\",\"etcdcluster\":\"%d.%d.0\",\"storage\":\"%d.%d.0\"}",
+                 SERVER_VERSION, number / 1000, number % 1000, number / 1000, number % 1000);
+    }
+    http1_respond(request, 200, "application/json", bytes_of_str(body));
+}
+
+static void serve_metrics(struct http1_request *request)
+{
+    struct buf text;
+    buf_init(&text, METRICS_BYTES_MAX);
+    metrics_write(&text);
+    http1_respond(request, 200, "text/plain; version=0.0.4; charset=utf-8", buf_bytes(&text));
+    buf_free(&text);
+}
+
+/* True when the request was for one of the paths that clients and monitoring share. */
+static bool serve_common(struct server *server, struct http1_request *request,
+                         enum request_origin origin)
+{
+    const char *path = http1_path(request);
+    if (strcmp(path, "/metrics") == 0) {
+        if (is_get(request)) {
+            serve_metrics(request);
+        }
+        return true;
+    }
+    if (strcmp(path, "/health") == 0 || str_starts_with(path, "/livez") ||
+        str_starts_with(path, "/readyz")) {
+        if (is_get(request)) {
+            io_probe_start(server, request, origin);
+        }
+        return true;
+    }
+    return false;
+}
+
+static void on_client_request(void *ctx, struct http1_request *request)
+{
+    struct server *server = ctx;
+    http1_set_header(request, "Access-Control-Allow-Methods", "POST, GET, OPTIONS, PUT, DELETE");
+    http1_set_header(request, "Access-Control-Allow-Origin", "*");
+    http1_set_header(request, "Access-Control-Allow-Headers",
+                     "accept, content-type, authorization");
+    if (strcmp(http1_method(request), "OPTIONS") == 0) {
+        http1_respond(request, 200, NULL, (struct bytes){NULL, 0});
+    } else if (strcmp(http1_path(request), "/version") == 0) {
+        if (is_get(request)) {
+            serve_version(server, request);
+        }
+    } else if (!serve_common(server, request, REQUEST_CLIENT_HTTP)) {
+        http1_respond_error(request, 404, "404 page not found");
+    }
+}
+
+static void on_metrics_request(void *ctx, struct http1_request *request)
+{
+    if (!serve_common(ctx, request, REQUEST_METRICS_HTTP)) {
+        http1_respond_error(request, 404, "404 page not found");
+    }
+}
+
+/* ---- peers ---- */
+
+static void add_cluster_id(struct server *server, struct http1_request *request)
+{
+    char text[24];
+    snprintf(text, sizeof(text), "%llx", (unsigned long long)server->cluster_id);
+    http1_set_header(request, CLUSTER_ID_HEADER, text);
+}
+
+static void members_now(struct server *server, struct request *request)
+{
+    struct buf body;
+    buf_init(&body, BUF_NO_LIMIT);
+    membership_members_json(server->membership, &body);
+    request_reply_plain(server, request, &body);
+}
+
+/* Hands a peer's request to the state thread; descriptor NULL: it has no body. */
+static void submit_peer(struct server *server, struct http1_request *http, request_fn run,
+                        const ProtobufCMessageDescriptor *descriptor)
+{
+    struct bytes body = http1_body(http);
+    struct request *request =
+        request_new(REQUEST_PEER_HTTP, proto_arena_limit(body.size) + body.size);
+    request->handle = http1_request_handle(http);
+    request->run = run;
+    request->wire = arena_copy(&request->arena, body);
+    if (descriptor != NULL &&
+        proto_unpack(descriptor, request->wire, &request->arena, &request->message) != 0) {
+        request_free(request);
+        http1_respond_error(http, 400, "error unmarshalling request");
+        return;
+    }
+    server_submit(server, request);
+}
+
+static void time_to_live_wrapped(struct server *server, struct request *request)
+{
+    Leasepb__LeaseInternalRequest *wrapped = (Leasepb__LeaseInternalRequest *)request->message;
+    if (wrapped->leasetimetoliverequest == NULL) {
+        request_fail(server, request, ETCD_ERR_LEASE_NOT_FOUND);
+        return;
+    }
+    request->message = &wrapped->leasetimetoliverequest->base;
+    rpc_lease_time_to_live(server, request);
+}
+
+static void serve_promote(struct server *server, struct http1_request *http)
+{
+    char *end;
+    const char *text = http1_path(http) + strlen("/members/promote/");
+    unsigned long long id = strtoull(text, &end, 10);
+    if (*text == '\0' || *end != '\0') {
+        http1_respond_error(http, 404, "member id must be a decimal number");
+        return;
+    }
+    struct request *request = request_new(REQUEST_PEER_HTTP, BUF_NO_LIMIT);
+    Etcdserverpb__MemberPromoteRequest *promote = arena_zalloc(&request->arena, sizeof(*promote));
+    etcdserverpb__member_promote_request__init(promote);
+    promote->id = id;
+    request->message = &promote->base;
+    request->handle = http1_request_handle(http);
+    request->method = RPC_MEMBER_PROMOTE;
+    request->run = rpc_member_promote;
+    server_submit(server, request);
+}
+
+static void on_peer_head(void *ctx, struct http1_request *request)
+{
+    struct server *server = ctx;
+    (void)peer_handle_head(server->peers, request);
+}
+
+static void on_peer_request(void *ctx, struct http1_request *request)
+{
+    struct server *server = ctx;
+    const char *path = http1_path(request);
+    bool post = strcmp(http1_method(request), "POST") == 0;
+    if (peer_handle_request(server->peers, request)) {
+        return;
+    }
+    add_cluster_id(server, request);
+    if (strcmp(path, "/members") == 0 && !post) {
+        submit_peer(server, request, members_now, NULL);
+    } else if (strcmp(path, "/version") == 0 && !post) {
+        serve_version(server, request);
+    } else if (strcmp(path, "/downgrade/enabled") == 0 && !post) {
+        http1_respond(request, 200, TEXT_PLAIN, bytes_of_str("false"));
+    } else if (strcmp(path, "/leases") == 0 && post) {
+        submit_peer(server, request, peer_lease_renew,
+                    &etcdserverpb__lease_keep_alive_request__descriptor);
+    } else if (strcmp(path, "/leases/internal") == 0 && post) {
+        submit_peer(server, request, time_to_live_wrapped,
+                    &leasepb__lease_internal_request__descriptor);
+    } else if (str_starts_with(path, "/members/promote/") && post) {
+        serve_promote(server, request);
+    } else {
+        http1_respond_error(request, 404, "404 page not found");
+    }
+}
+
+static void on_peer_drained(void *ctx, struct http1_request *request)
+{
+    peer_handle_drained(((struct server *)ctx)->peers, request);
+}
+
+static void on_peer_over(void *ctx, struct http1_request *request, bool completed)
+{
+    peer_handle_over(((struct server *)ctx)->peers, request, completed);
+}
+
+void io_http_send_reply(struct server *server, struct reply *reply)
+{
+    struct http1_server *owner = reply->origin == REQUEST_PEER_HTTP     ? server->peer_http
+                                 : reply->origin == REQUEST_CLIENT_HTTP ? server->client_http
+                                                                        : server->metrics_http;
+    struct http1_request *request = http1_request_from_handle(owner, reply->handle);
+    if (request == NULL) {
+        return; /* who asked has gone */
+    }
+    if (reply->text != NULL) {
+        http1_respond_error(request, reply->http_status, reply->text);
+    } else {
+        const char *type = reply->content_type != NULL ? reply->content_type : "application/json";
+        http1_respond(request, reply->http_status, type, buf_bytes(&reply->body));
+    }
+}
+
+void io_http_start(struct server *server)
+{
+    struct http1_server_config config = {.loop = server->io.loop, .ctx = server};
+    config.on_request = on_client_request;
+    server->client_http = http1_server_new(&config);
+    config.on_request = on_metrics_request;
+    server->metrics_http = http1_server_new(&config);
+    config.on_head = on_peer_head;
+    config.on_request = on_peer_request;
+    config.on_drained = on_peer_drained;
+    config.on_over = on_peer_over;
+    server->peer_http = http1_server_new(&config);
+}

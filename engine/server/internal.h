@@ -1,0 +1,448 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The inside of the server, for the files of this folder only.
+ *
+ * Four threads, each a loop: I/O (sockets, HTTP/2, peers), state (Raft, apply, MVCC, leases,
+ * watches: all decisions), WAL (append and flush) and store (LMDB commits, snapshots). They share
+ * nothing but what is posted whole from one to the other and the atomics of struct server_shared.
+ * Names of functions say the thread where it is not the state thread: io_*, wal_*, store_*.
+ */
+#ifndef ENGINE_SERVER_INTERNAL_H
+#define ENGINE_SERVER_INTERNAL_H
+
+#include <stdatomic.h>
+
+#include "base/arena.h"
+#include "base/assert.h"
+#include "base/buf.h"
+#include "base/heap.h"
+#include "base/list.h"
+#include "base/map.h"
+#include "base/net/http1.h"
+#include "base/net/resolve.h"
+#include "base/rng.h"
+#include "base/seam/clock.h"
+#include "base/seam/disk.h"
+#include "engine/mvcc/kv.h"
+#include "engine/mvcc/lease.h"
+#include "engine/mvcc/watch.h"
+#include "engine/peer/peer.h"
+#include "engine/proto/codec.h"
+#include "engine/proto/etcd_error.h"
+#include "engine/raft/raft.h"
+#include "engine/rpc/grpc.h"
+#include "engine/rpc/port.h"
+#include "engine/server/alarm.h"
+#include "engine/server/config.h"
+#include "engine/server/membership.h"
+#include "engine/server/server.h"
+#include "engine/server/worker.h"
+#include "engine/store/lmdb_store.h"
+#include "engine/wal/wal.h"
+#include "raft_internal.pb-c.h"
+
+/* Refuse new writes when so many entries are committed and not applied (as etcd's
+ * maxGapBetween...). */
+#define APPLY_GAP_MAX 5000u
+/* Requests that wait for a leader or for the log; beyond it clients are told "too many requests".
+ */
+#define WAITING_REQUESTS_MAX 20000u
+/* Linearizable reads that share one round. */
+#define READS_WAITING_MAX 100000u
+/* Memory of applied changes that are not in the store yet; beyond it applying pauses. */
+#define TAIL_BYTES_MAX (256u * 1024u * 1024u)
+/* Slack of the map over the quota, so that deletes and compaction work when it is full. */
+#define MAP_SLACK_BYTES         (512ull * 1024 * 1024)
+#define COMPACT_KEYS_PER_TURN   1000u
+#define HASH_RECORDS_PER_SLICE  10000u
+#define STREAM_UNSENT_BYTES_MAX (1024u * 1024u)
+#define PEER_VERSION_POLL_MS    4000u
+
+struct server;
+struct request;
+
+/* ---- one client request on its way through the server ---- */
+
+enum request_origin {
+    REQUEST_RPC,
+    REQUEST_CLIENT_HTTP,
+    REQUEST_METRICS_HTTP,
+    REQUEST_PEER_HTTP,
+    REQUEST_INTERNAL
+};
+
+/* Executes on the state thread; must lead to exactly one request_reply or request_fail. */
+typedef void (*request_fn)(struct server *server, struct request *request);
+
+/*
+ * Owned by whoever it was handed to last. message lives in arena, wire (the bytes as they came,
+ * reused inside log entries) too.
+ */
+struct request {
+    struct server *server;
+    enum request_origin origin;
+    int method;
+    uint64_t handle; /* of the gRPC call or HTTP request */
+    struct arena arena;
+    ProtobufCMessage *message;
+    struct bytes wire;
+    request_fn run;
+    bool require_leader;
+    bool log_counted; /* counted in server->waiting_count */
+    uint64_t started_ns;
+    uint64_t id;               /* of the log entry, 0: none */
+    struct heap_node deadline; /* key: monotonic ms */
+    uint64_t deadline_ms;
+    struct raft_payload *payload; /* proposed bytes, while they wait for a leader; one reference */
+    bool is_conf_change;
+    struct list link; /* proposals without leader, or reads waiting for a round */
+    /* Called instead of an answer for REQUEST_INTERNAL; may be NULL. */
+    void (*on_done)(struct server *server, struct request *request, enum etcd_error error);
+    void *user;
+    uint64_t number; /* free for the handler */
+    int64_t number_signed;
+};
+
+/* ---- threads' work orders ---- */
+
+/* What one take of effects wants persisted. */
+struct persist_job {
+    struct persist_job *next;
+    struct server *server;
+    struct raft_entry *entries;
+    uint32_t entry_count;
+    struct raft_hard_state hard_state;
+    bool has_hard_state, must_sync;
+    uint64_t ticket;
+};
+
+/* After the store has committed the batch: run on the state thread. */
+typedef void (*batch_done_fn)(struct server *server, void *ctx);
+
+struct batch_waiter {
+    struct batch_waiter *next;
+    batch_done_fn fn;
+    void *ctx;
+};
+
+/* Answers collected in one turn of the state thread, handed to the I/O thread together. */
+enum reply_kind { REPLY_MESSAGE = 1, REPLY_FINISH = 2 };
+
+struct reply {
+    struct reply *next;
+    enum request_origin origin;
+    unsigned kinds;
+    uint64_t handle;
+    struct buf body;
+    enum grpc_code code;
+    char *text;      /* owned; NULL: none */
+    int http_status; /* HTTP origins */
+    const char *content_type;
+    bool want_drain_notice;
+};
+
+/* Read by other threads than the state thread. */
+struct server_shared {
+    _Atomic uint64_t leader, term, commit_index, applied_index;
+    _Atomic bool ready, is_leader, is_learner, stopping;
+    _Atomic int cluster_version; /* major * 1000 + minor; 0: not decided */
+};
+
+/* A gRPC stream (watch, keep-alive) that the state thread serves. */
+struct stream_state;
+
+/* Bytes of one snapshot being made on its own thread (snapshot.c). */
+struct snapshot_job;
+struct install_job;
+struct links;
+struct compactor;
+
+struct server {
+    const struct server_config *config;
+    const struct disk_seam *disk;
+    const struct clock_seam *clock;
+    struct server_shared shared;
+    struct worker io, state, wal_worker, store_worker;
+    struct resolver *resolver;
+    char *member_dir, *wal_dir, *snap_dir, *store_dir;
+
+    /* I/O thread */
+    struct grpc_server *grpc;
+    struct http1_server *client_http, *metrics_http, *peer_http;
+    struct port *client_port, *metrics_port, *peer_port;
+    struct peer_transport *peers;
+
+    /* WAL thread */
+    struct wal *wal;
+    struct persist_job *wal_jobs, *wal_jobs_last;
+    struct loop_timer wal_mark_timer;
+
+    /* store thread */
+    struct lmdb_store *lmdb;
+    struct store_seam store;
+
+    /* state thread */
+    struct raft *raft;
+    struct mvcc *mvcc;
+    struct lessor *lessor;
+    struct watch_hub *watch_hub;
+    struct membership *membership;
+    struct alarms alarms;
+    uint64_t member_id, cluster_id;
+    struct rng rng;
+    uint64_t applied_index, applied_term, snapshot_index, store_index;
+    uint64_t request_prefix, request_count;
+
+    struct map waiters; /* request id -> struct request */
+    struct heap deadlines;
+    size_t waiting_count;
+    struct list proposals; /* no leader yet */
+    struct list reads;     /* wait for the next round */
+    struct list reads_in_round;
+    struct list reads_confirmed; /* wait for applied >= request->number */
+    uint64_t read_round;         /* context of the round that runs, 0: none */
+    uint64_t read_round_sent_ms;
+
+    struct store_batch *batch;
+    struct batch_waiter *batch_waiters;  /* of the batch that fills */
+    struct batch_waiter *commit_waiters; /* of the batch that is being committed */
+    struct store_batch *committing;
+    uint64_t batch_opened_ms;
+    uint64_t store_used_bytes, store_file_bytes;
+
+    struct reply *replies, *replies_last;
+    struct map streams; /* call handle -> struct stream_state */
+
+    struct loop_timer tick_timer, batch_timer, housekeeping_timer, version_timer, compact_timer;
+    uint64_t next_tick_ms;
+    uint64_t leader_lost_ms; /* when the leader became unknown; 0: known */
+    bool raising_alarm, published, publishing, version_proposed, snapshotting, removed, stopping;
+    struct list lease_forwards;     /* keep-alives that wait for a leader */
+    struct list compaction_waiters; /* physical=true */
+    struct list hash_waiters;
+    struct list transfer_waiters;
+    struct raft_conf_state conf_state;    /* applied */
+    struct raft_snapshot_mark store_mark; /* what the store holds */
+    struct buf store_membership; /* v2-store JSON of the same moment, when somebody waits for it */
+    struct list snapshot_jobs;
+    uint32_t snapshot_jobs_count;
+    bool installing;
+    struct install_job *install;
+    char *arrived_path;
+    uint64_t arrived_index;
+    struct buf arrived_data;
+    uint64_t seen_leader;
+    struct loop_timer removed_timer, stop_timer;
+    uint64_t stop_deadline_ms;
+    struct membership *known_members; /* asked when joining, until linked */
+    struct compactor *compactor;
+    struct mvcc_lease_hook lessor_hook;
+
+    /* between I/O and state */
+    struct links *links;
+    struct loop_timer io_links_timer;
+
+    /* main thread */
+    int stop_fd;
+    _Atomic int stop_signal;
+};
+
+/* ---- server.c, state.c ---- */
+
+/* Logs msg with err's text and ends the process at once: what is not durable was not promised. */
+BASE_NORETURN void server_fatal(struct server *server, const char *msg, const char *reason);
+uint64_t server_now_ms(const struct server *server);
+
+/* State thread: ends server_run with this signal number (0: removed from the cluster). */
+void server_stop(struct server *server, int signal_number);
+
+/* State thread, once: clients are served from now on. */
+void server_ready(struct server *server);
+
+/* The map of the store: quota and slack. */
+uint64_t server_map_bytes(const struct server_config *config);
+
+/* notify.c */
+void notify_ready(void);
+
+/* Opens what the store holds (store, key space, leases, alarms, membership, watches) and closes it.
+ */
+BASE_MUST_CHECK int state_open(struct server *server, struct err *err);
+void state_close(struct server *server);
+void state_start(struct server *server);
+
+/* Hands a request to the state thread (any thread). Takes it. */
+void server_submit(struct server *server, struct request *request);
+
+/* ---- request.c ---- */
+
+struct request *request_new(enum request_origin origin, size_t arena_bytes);
+void request_free(struct request *request);
+
+/* Answer: body (taken) is the response in wire form without header; the header is appended. */
+void request_reply(struct server *server, struct request *request, struct buf *body,
+                   int64_t revision);
+
+/* Answer without any header (nil header responses, HTTP). */
+void request_reply_plain(struct server *server, struct request *request, struct buf *body);
+void request_fail(struct server *server, struct request *request, enum etcd_error error);
+
+/* The answer to an HTTP request; takes body. content_type must be a literal. */
+void request_reply_http(struct server *server, struct request *request, int status,
+                        const char *content_type, struct buf *body);
+void request_fail_text(struct server *server, struct request *request, enum grpc_code code,
+                       const char *text);
+
+/* Stream messages: one more response, and the end. */
+void stream_reply(struct server *server, uint64_t handle, struct buf *body, bool want_drain_notice);
+void stream_finish(struct server *server, uint64_t handle, enum grpc_code code, const char *text);
+
+/* Field 1, the ResponseHeader. revision 0 leaves it out. */
+void header_append(const struct server *server, int64_t revision, struct buf *out);
+void header_of(const struct server *server, int64_t revision, Etcdserverpb__ResponseHeader *out);
+
+/* Packs message behind nothing (the header must be set inside). Replies and frees the request. */
+void request_reply_message(struct server *server, struct request *request,
+                           const ProtobufCMessage *message);
+
+/* A request of the server's own: on_done (NULL allowed) is called with its outcome. */
+struct request *request_internal(void (*on_done)(struct server *server, struct request *request,
+                                                 enum etcd_error error));
+
+/* Hands the turn's replies to the I/O thread. */
+void replies_flush(struct server *server);
+
+/* ---- propose.c ---- */
+
+/*
+ * Puts field_number (of InternalRaftRequest) with body into the log under a fresh id; the request
+ * waits for its application and its deadline. Takes the request.
+ */
+void propose_field(struct server *server, struct request *request, uint32_t field_number,
+                   struct bytes body);
+void propose_message(struct server *server, struct request *request, uint32_t field_number,
+                     const ProtobufCMessage *body);
+void propose_conf_change(struct server *server, struct request *request,
+                         enum raft_conf_change_type type, uint64_t node_id, struct bytes context);
+
+/* Tries again what waits for a leader. */
+void proposals_retry(struct server *server);
+
+/* Takes the request that waits for this entry out of the tables; NULL: not ours. */
+struct request *waiter_take(struct server *server, uint64_t id);
+
+/* Ends what has waited too long. */
+void deadlines_check(struct server *server);
+void request_arm_deadline(struct server *server, struct request *request);
+void request_disarm(struct server *server, struct request *request);
+uint64_t next_request_id(struct server *server);
+
+/* ---- read.c ---- */
+
+/* Runs request->run once everything acknowledged before now is applied. Takes the request. */
+void read_linearizable(struct server *server, struct request *request);
+void reads_start_round(struct server *server);
+void reads_on_states(struct server *server, const struct raft_read_state *states, uint32_t count);
+void reads_after_apply(struct server *server);
+void reads_on_leader_change(struct server *server);
+
+/* ---- effects.c, apply.c ---- */
+
+void wal_flush_turn(void *server);
+void effects_run(struct server *server);
+void apply_entry(struct server *server, const struct raft_entry *entry);
+
+/* ---- batch.c ---- */
+
+void batch_start(struct server *server);
+
+/* Commits what has been applied so far; fn runs once it is durable in the store. */
+void batch_cut_then(struct server *server, batch_done_fn fn, void *ctx);
+void batch_maybe_cut(struct server *server, bool timer_fired);
+
+/* ---- quota.c ---- */
+
+bool quota_has_room(const struct server *server, uint64_t cost);
+void quota_raise_alarm(struct server *server);
+void quota_alarm_raised(struct server *server, struct request *request, enum etcd_error error);
+
+/* ---- snapshot.c ---- */
+
+void snapshot_maybe_trigger(struct server *server);
+void snapshot_send(struct server *server, struct raft_message *message);
+void snapshot_install(struct server *server, const struct raft_snapshot_mark *mark);
+void snapshot_stream(struct server *server, struct request *request);
+void io_snapshot_arrived(struct server *server, struct raft_message *message, const char *db_path);
+
+/* ---- cluster.c: who is who, published attributes, cluster version ---- */
+
+void cluster_on_role_change(struct server *server);
+void cluster_publish(struct server *server);
+void cluster_poll_versions(struct server *server);
+void cluster_sync_peers(struct server *server);
+
+/* A peer URL of the leader; NULL without one, or when it is this member. Borrowed. */
+const char *cluster_leader_url(const struct server *server);
+bool cluster_uses_v3_membership(const struct server *server);
+void cluster_init_timers(struct server *server);
+void cluster_link_member(struct server *server, const struct member *member);
+void cluster_refresh_learner(struct server *server);
+void cluster_removed(struct server *server);
+bool cluster_is_connected(const struct server *server, uint64_t id);
+size_t cluster_connected_voters(const struct server *server);
+int cluster_load_conf_state(const struct store_seam *seam, struct store_view *view,
+                            struct raft_conf_state *out);
+
+/* rpc_maintenance.c: ends the waits for a moved leader. */
+void transfer_check(struct server *server);
+
+/* links.c: since when peers are connected, as the I/O thread last saw it. */
+void io_links_refresh(struct server *server);
+bool links_active_since(const struct server *server, uint64_t id, uint64_t since_ms);
+
+/* What the log says of the membership; called by apply.c alone. */
+void apply_conf_change(struct server *server, uint64_t index, struct bytes data);
+void apply_cluster_version(struct server *server, const char *version);
+void apply_member_attributes(struct server *server,
+                             const Membershippb__ClusterMemberAttrSetRequest *request);
+void apply_v2_request(struct server *server, const Etcdserverpb__Request *request);
+
+/* ---- rpc.c ---- */
+
+void io_rpc_start(struct server *server);
+
+/* ---- stream.c: watch and keep-alive ---- */
+
+void stream_message(struct server *server, struct request *request);
+void stream_half_closed(struct server *server, uint64_t handle);
+void stream_canceled(struct server *server, uint64_t handle);
+void stream_drained(struct server *server, uint64_t handle, size_t bytes);
+void streams_pull(struct server *server);
+void streams_after_apply(struct server *server);
+/* Ends the streams that require a leader once it has been unknown for too long. */
+void streams_check_leader(struct server *server);
+
+/* The leader has answered a keep-alive that was forwarded to it, or could not be reached. */
+void keep_alive_forwarded(struct server *server, struct request *request, bool reached,
+                          int64_t ttl_s);
+void streams_on_revoked(struct server *server, int64_t lease);
+
+/* ---- rpc_lease.c: leases of another member's leadership ---- */
+
+void lease_forward(struct server *server, struct request *request);
+void lease_forward_later(struct server *server, struct request *request);
+void leases_check(struct server *server);
+void peer_lease_renew(struct server *server, struct request *request);
+
+/* ---- http.c ---- */
+
+void io_http_start(struct server *server);
+void io_http_send_reply(struct server *server, struct reply *reply);
+
+/* ---- metrics.c ---- */
+
+void metrics_start(struct server *server);
+void metrics_refresh(struct server *server);
+void metrics_stop(void);
+
+#endif

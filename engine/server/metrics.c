@@ -1,0 +1,232 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Metrics under etcd's names: counters as things happen, gauges refreshed by the state thread. */
+#include "engine/server/metrics.h"
+
+#include <dirent.h>
+#include <stdio.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "engine/server/internal.h"
+
+#define COUNTER(n, h)                                                                              \
+    {                                                                                              \
+        .name = (n), .help = (h), .type = METRIC_COUNTER                                           \
+    }
+#define GAUGE(n, h)                                                                                \
+    {                                                                                              \
+        .name = (n), .help = (h), .type = METRIC_GAUGE                                             \
+    }
+#define DISK_HISTOGRAM(n, h)                                                                       \
+    {                                                                                              \
+        .name = (n), .help = (h), .type = METRIC_HISTOGRAM, .bounds = METRIC_BOUNDS_DISK,          \
+        .bound_count = 14                                                                          \
+    }
+
+struct metric METRIC_WAL_FSYNC_SECONDS = DISK_HISTOGRAM(
+    "etcd_disk_wal_fsync_duration_seconds", "The latency distributions of fsync called by WAL.");
+struct metric METRIC_BACKEND_COMMIT_SECONDS =
+    DISK_HISTOGRAM("etcd_disk_backend_commit_duration_seconds",
+                   "The latency distributions of commit called by backend.");
+struct metric METRIC_PROPOSALS_FAILED =
+    COUNTER("etcd_server_proposals_failed_total", "The total number of failed proposals seen.");
+struct metric METRIC_LEADER_CHANGES =
+    COUNTER("etcd_server_leader_changes_seen_total", "The number of leader changes seen.");
+struct metric METRIC_SLOW_APPLY =
+    COUNTER("etcd_server_slow_apply_total", "The total number of slow apply requests.");
+struct metric METRIC_PUT_TOTAL =
+    COUNTER("etcd_mvcc_put_total", "Total number of puts seen by this member.");
+struct metric METRIC_DELETE_TOTAL =
+    COUNTER("etcd_mvcc_delete_total", "Total number of deletes seen by this member.");
+struct metric METRIC_RANGE_TOTAL =
+    COUNTER("etcd_mvcc_range_total", "Total number of ranges seen by this member.");
+struct metric METRIC_TXN_TOTAL =
+    COUNTER("etcd_mvcc_txn_total", "Total number of txns seen by this member.");
+struct metric METRIC_LEASE_GRANTED =
+    COUNTER("etcd_debugging_lease_granted_total", "The total number of granted leases.");
+struct metric METRIC_LEASE_REVOKED =
+    COUNTER("etcd_debugging_lease_revoked_total", "The total number of revoked leases.");
+struct metric METRIC_LEASE_RENEWED = COUNTER("etcd_debugging_lease_renewed_total",
+                                             "The number of renewed leases seen by the leader.");
+struct metric METRIC_LEASE_EXPIRED =
+    COUNTER("etcd_debugging_server_lease_expired_total", "The total number of expired leases.");
+struct metric METRIC_HEALTH_SUCCESS =
+    COUNTER("etcd_server_health_success", "The total number of successful health checks");
+struct metric METRIC_HEALTH_FAILURE =
+    COUNTER("etcd_server_health_failures", "The total number of failed health checks");
+
+static struct metric has_leader =
+    GAUGE("etcd_server_has_leader", "Whether or not a leader exists. 1 is existence, 0 is not.");
+static struct metric is_leader =
+    GAUGE("etcd_server_is_leader", "Whether or not this member is a leader. 1 if is, 0 otherwise.");
+static struct metric is_learner = GAUGE(
+    "etcd_server_is_learner", "Whether or not this member is a learner. 1 if is, 0 otherwise.");
+static struct metric committed = GAUGE("etcd_server_proposals_committed_total",
+                                       "The total number of consensus proposals committed.");
+static struct metric applied = GAUGE("etcd_server_proposals_applied_total",
+                                     "The total number of consensus proposals applied.");
+static struct metric pending =
+    GAUGE("etcd_server_proposals_pending", "The current number of pending proposals to commit.");
+static struct metric quota =
+    GAUGE("etcd_server_quota_backend_bytes", "Current backend storage quota size in bytes.");
+static struct metric db_total =
+    GAUGE("etcd_mvcc_db_total_size_in_bytes",
+          "Total size of the underlying database physically allocated in bytes.");
+static struct metric db_in_use =
+    GAUGE("etcd_mvcc_db_total_size_in_use_in_bytes",
+          "Total size of the underlying database logically in use in bytes.");
+static struct metric revision_now =
+    GAUGE("etcd_debugging_mvcc_current_revision", "The current revision of store.");
+static struct metric revision_compact =
+    GAUGE("etcd_debugging_mvcc_compact_revision", "The revision of the last compaction in store.");
+static struct metric keys_total = GAUGE("etcd_debugging_mvcc_keys_total", "Total number of keys.");
+static struct metric watchers =
+    GAUGE("etcd_debugging_mvcc_watcher_total", "Total number of watchers.");
+static struct metric watch_streams =
+    GAUGE("etcd_debugging_mvcc_watch_stream_total", "Total number of watch streams.");
+static struct metric slow_watchers =
+    GAUGE("etcd_debugging_mvcc_slow_watcher_total", "Total number of unsynced slow watchers.");
+static struct metric tail_bytes =
+    GAUGE("quorate_mvcc_tail_bytes", "Bytes of applied changes that are not in the store yet.");
+static struct metric fd_used = GAUGE("os_fd_used", "The number of used file descriptors.");
+static struct metric fd_limit = GAUGE("os_fd_limit", "The file descriptor limit.");
+static struct metric resident =
+    GAUGE("process_resident_memory_bytes", "Resident memory size in bytes.");
+static struct metric client_received =
+    COUNTER("etcd_network_client_grpc_received_bytes_total",
+            "The total number of bytes received from grpc clients.");
+static struct metric client_sent = COUNTER("etcd_network_client_grpc_sent_bytes_total",
+                                           "The total number of bytes sent to grpc clients.");
+static struct metric version = {
+    .name = "etcd_server_version",
+    .help = "Which version is running. 1 for 'server_version' label with current version.",
+    .type = METRIC_GAUGE,
+    .labels = "server_version=\"" SERVER_VERSION "\""};
+static struct metric own_version = {.name = "quorate_build_info",
+                                    .help = "The engine and its version.",
+                                    .type = METRIC_GAUGE,
+                                    .labels = "version=\"" QUORATE_VERSION "\""};
+static char server_id_label[48];
+static struct metric server_id = {
+    .name = "etcd_server_id",
+    .help = "Server or member ID in hexadecimal format. 1 for 'server_id' label with current ID.",
+    .type = METRIC_GAUGE,
+    .labels = server_id_label};
+
+static struct metric *const ALL[] = {
+    &METRIC_WAL_FSYNC_SECONDS,
+    &METRIC_BACKEND_COMMIT_SECONDS,
+    &METRIC_PROPOSALS_FAILED,
+    &METRIC_LEADER_CHANGES,
+    &METRIC_SLOW_APPLY,
+    &METRIC_PUT_TOTAL,
+    &METRIC_DELETE_TOTAL,
+    &METRIC_RANGE_TOTAL,
+    &METRIC_TXN_TOTAL,
+    &METRIC_LEASE_GRANTED,
+    &METRIC_LEASE_REVOKED,
+    &METRIC_LEASE_RENEWED,
+    &METRIC_LEASE_EXPIRED,
+    &METRIC_HEALTH_SUCCESS,
+    &METRIC_HEALTH_FAILURE,
+    &has_leader,
+    &is_leader,
+    &is_learner,
+    &committed,
+    &applied,
+    &pending,
+    &quota,
+    &db_total,
+    &db_in_use,
+    &revision_now,
+    &revision_compact,
+    &keys_total,
+    &watchers,
+    &watch_streams,
+    &slow_watchers,
+    &tail_bytes,
+    &fd_used,
+    &fd_limit,
+    &resident,
+    &client_received,
+    &client_sent,
+    &version,
+    &own_version,
+    &server_id,
+};
+
+void metrics_start(struct server *server)
+{
+    snprintf(server_id_label, sizeof(server_id_label), "server_id=\"%llx\"",
+             (unsigned long long)server->member_id);
+    for (size_t i = 0; i < ARRAY_COUNT(ALL); i++) {
+        metric_register(ALL[i]);
+    }
+    metric_set(&version, 1);
+    metric_set(&own_version, 1);
+    metric_set(&server_id, 1);
+    int64_t bytes = server->config->quota_backend_bytes;
+    metric_set(&quota, bytes == 0 ? CONFIG_QUOTA_DEFAULT : bytes);
+}
+
+void metrics_stop(void)
+{
+    for (size_t i = 0; i < ARRAY_COUNT(ALL); i++) {
+        metric_unregister(ALL[i]);
+    }
+}
+
+static void refresh_process(void)
+{
+    struct rlimit limit;
+    long long pages = 0;
+    int64_t count = 0;
+    DIR *dir = opendir("/proc/self/fd");
+    while (dir != NULL && readdir(dir) != NULL) {
+        count++;
+    }
+    if (dir != NULL) {
+        closedir(dir);
+        metric_set(&fd_used, count > 3 ? count - 3 : 0); /* ".", ".." and the listing itself */
+    }
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+        metric_set(&fd_limit, (int64_t)limit.rlim_cur);
+    }
+    FILE *file = fopen("/proc/self/statm", "r");
+    if (file != NULL) {
+        if (fscanf(file, "%*s %lld", &pages) == 1) {
+            metric_set(&resident, pages * sysconf(_SC_PAGESIZE));
+        }
+        fclose(file);
+    }
+}
+
+void metrics_refresh(struct server *server)
+{
+    struct raft_status status;
+    struct mvcc_stats stats;
+    struct watch_stats watch;
+    struct grpc_stats rpc;
+    raft_status(server->raft, &status);
+    mvcc_stats_read(server->mvcc, &stats);
+    watch_hub_stats(server->watch_hub, &watch);
+    grpc_server_stats(server->grpc, &rpc);
+    metric_set(&has_leader, status.leader != RAFT_NO_ID);
+    metric_set(&is_leader, status.role == RAFT_LEADER);
+    metric_set(&is_learner, atomic_load(&server->shared.is_learner));
+    metric_set(&committed, (int64_t)status.commit_index);
+    metric_set(&applied, (int64_t)server->applied_index);
+    metric_set(&pending, (int64_t)server->waiters.count);
+    metric_set(&db_total, (int64_t)server->store_file_bytes);
+    metric_set(&db_in_use, (int64_t)server->store_used_bytes);
+    metric_set(&revision_now, mvcc_revision(server->mvcc));
+    metric_set(&revision_compact, mvcc_compact_revision(server->mvcc));
+    metric_set(&keys_total, (int64_t)stats.live_count);
+    metric_set(&tail_bytes, (int64_t)stats.tail_bytes);
+    metric_set(&watchers, (int64_t)watch.watcher_count);
+    metric_set(&watch_streams, (int64_t)watch.stream_count);
+    metric_set(&slow_watchers, (int64_t)watch.slow_count);
+    metric_set(&client_received, (int64_t)rpc.received_bytes);
+    metric_set(&client_sent, (int64_t)rpc.sent_bytes);
+    refresh_process();
+}

@@ -1,0 +1,315 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * gRPC on the I/O thread: messages are decoded here, checked by the table, and posted to the state
+ * thread; answers come back as a list per turn.
+ */
+#include "engine/server/rpc.h"
+
+#include <stdio.h>
+
+#include "base/alloc.h"
+#include "base/log.h"
+#include "engine/server/rpc_metrics.h"
+#include "engine/server/snapshot.h"
+#include "health.pb-c.h"
+
+#define KV          "/etcdserverpb.KV/"
+#define LEASE       "/etcdserverpb.Lease/"
+#define CLUSTER     "/etcdserverpb.Cluster/"
+#define MAINTENANCE "/etcdserverpb.Maintenance/"
+
+const struct rpc_spec RPC_SPECS[RPC_COUNT] = {
+    [RPC_RANGE] = {KV "Range", GRPC_UNARY, &etcdserverpb__range_request__descriptor, rpc_range,
+                   LEARNER_IF_SERIALIZABLE},
+    [RPC_PUT] = {KV "Put", GRPC_UNARY, &etcdserverpb__put_request__descriptor, rpc_put, LEARNER_NO},
+    [RPC_DELETE_RANGE] = {KV "DeleteRange", GRPC_UNARY,
+                          &etcdserverpb__delete_range_request__descriptor, rpc_delete_range,
+                          LEARNER_NO},
+    [RPC_TXN] = {KV "Txn", GRPC_UNARY, &etcdserverpb__txn_request__descriptor, rpc_txn, LEARNER_NO},
+    [RPC_COMPACT] = {KV "Compact", GRPC_UNARY, &etcdserverpb__compaction_request__descriptor,
+                     rpc_compact, LEARNER_NO},
+    [RPC_WATCH] = {"/etcdserverpb.Watch/Watch", GRPC_BIDI, &etcdserverpb__watch_request__descriptor,
+                   rpc_watch, LEARNER_NO},
+    [RPC_LEASE_GRANT] = {LEASE "LeaseGrant", GRPC_UNARY,
+                         &etcdserverpb__lease_grant_request__descriptor, rpc_lease_grant,
+                         LEARNER_NO},
+    [RPC_LEASE_REVOKE] = {LEASE "LeaseRevoke", GRPC_UNARY,
+                          &etcdserverpb__lease_revoke_request__descriptor, rpc_lease_revoke,
+                          LEARNER_NO},
+    [RPC_LEASE_KEEP_ALIVE] = {LEASE "LeaseKeepAlive", GRPC_BIDI,
+                              &etcdserverpb__lease_keep_alive_request__descriptor,
+                              rpc_lease_keep_alive, LEARNER_NO},
+    [RPC_LEASE_TIME_TO_LIVE] = {LEASE "LeaseTimeToLive", GRPC_UNARY,
+                                &etcdserverpb__lease_time_to_live_request__descriptor,
+                                rpc_lease_time_to_live, LEARNER_NO},
+    [RPC_LEASE_LEASES] = {LEASE "LeaseLeases", GRPC_UNARY,
+                          &etcdserverpb__lease_leases_request__descriptor, rpc_lease_leases,
+                          LEARNER_NO},
+    [RPC_MEMBER_ADD] = {CLUSTER "MemberAdd", GRPC_UNARY,
+                        &etcdserverpb__member_add_request__descriptor, rpc_member_add, LEARNER_NO},
+    [RPC_MEMBER_REMOVE] = {CLUSTER "MemberRemove", GRPC_UNARY,
+                           &etcdserverpb__member_remove_request__descriptor, rpc_member_remove,
+                           LEARNER_NO},
+    [RPC_MEMBER_UPDATE] = {CLUSTER "MemberUpdate", GRPC_UNARY,
+                           &etcdserverpb__member_update_request__descriptor, rpc_member_update,
+                           LEARNER_NO},
+    [RPC_MEMBER_LIST] = {CLUSTER "MemberList", GRPC_UNARY,
+                         &etcdserverpb__member_list_request__descriptor, rpc_member_list,
+                         LEARNER_NO},
+    [RPC_MEMBER_PROMOTE] = {CLUSTER "MemberPromote", GRPC_UNARY,
+                            &etcdserverpb__member_promote_request__descriptor, rpc_member_promote,
+                            LEARNER_NO},
+    [RPC_ALARM] = {MAINTENANCE "Alarm", GRPC_UNARY, &etcdserverpb__alarm_request__descriptor,
+                   rpc_alarm, LEARNER_NO},
+    [RPC_STATUS] = {MAINTENANCE "Status", GRPC_UNARY, &etcdserverpb__status_request__descriptor,
+                    rpc_status, LEARNER_YES},
+    [RPC_HASH_KV] = {MAINTENANCE "HashKV", GRPC_UNARY, &etcdserverpb__hash_kvrequest__descriptor,
+                     rpc_hash_kv, LEARNER_NO},
+    [RPC_DEFRAGMENT] = {MAINTENANCE "Defragment", GRPC_UNARY,
+                        &etcdserverpb__defragment_request__descriptor, rpc_defragment, LEARNER_NO},
+    [RPC_SNAPSHOT] = {MAINTENANCE "Snapshot", GRPC_SERVER_STREAM,
+                      &etcdserverpb__snapshot_request__descriptor, rpc_snapshot, LEARNER_YES},
+    [RPC_MOVE_LEADER] = {MAINTENANCE "MoveLeader", GRPC_UNARY,
+                         &etcdserverpb__move_leader_request__descriptor, rpc_move_leader,
+                         LEARNER_NO},
+    [RPC_HEALTH_CHECK] = {"/grpc.health.v1.Health/Check", GRPC_UNARY,
+                          &grpc__health__v1__health_check_request__descriptor, rpc_health_check,
+                          LEARNER_NO},
+    [RPC_HEALTH_WATCH] = {"/grpc.health.v1.Health/Watch", GRPC_SERVER_STREAM,
+                          &grpc__health__v1__health_check_request__descriptor, rpc_health_watch,
+                          LEARNER_NO},
+};
+
+static void fail_call(struct grpc_call *call, enum etcd_error error)
+{
+    grpc_call_finish(call, etcd_error_code(error), etcd_error_text(error));
+}
+
+/* The gate in front of all dispatch: what this member, as it is now, may answer. */
+static enum etcd_error io_gate(struct server *server, const struct rpc_spec *spec,
+                               const struct request *request, bool require_leader)
+{
+    if (atomic_load(&server->shared.stopping)) {
+        return ETCD_ERR_STOPPED;
+    }
+    if (require_leader && atomic_load(&server->shared.leader) == RAFT_NO_ID) {
+        return ETCD_ERR_NO_LEADER;
+    }
+    if (!atomic_load(&server->shared.is_learner) || spec->learner == LEARNER_YES) {
+        return ETCD_OK;
+    }
+    if (spec->learner == LEARNER_IF_SERIALIZABLE &&
+        ((const Etcdserverpb__RangeRequest *)(const void *)request->message)->serializable) {
+        return ETCD_OK;
+    }
+    return ETCD_ERR_NOT_SUPPORTED_FOR_LEARNER;
+}
+
+static void io_on_message(void *ctx, struct grpc_call *call, struct bytes message)
+{
+    struct server *server = ctx;
+    const struct rpc_spec *spec = &RPC_SPECS[grpc_call_method(call)->id];
+    struct request *request =
+        request_new(REQUEST_RPC, proto_arena_limit(message.size) + message.size);
+    request->wire = arena_copy(&request->arena, message);
+    int rc = proto_unpack(spec->request, request->wire, &request->arena, &request->message);
+    if (rc != 0) {
+        request_free(request);
+        grpc_call_finish(call, GRPC_INTERNAL,
+                         "grpc: error unmarshalling request: the message is malformed");
+        return;
+    }
+    const char *has_leader = grpc_call_metadata(call, "hasleader");
+    request->require_leader = str_equal(has_leader, "true");
+    enum etcd_error refused = io_gate(server, spec, request, request->require_leader);
+    if (refused != ETCD_OK) {
+        request_free(request);
+        fail_call(call, refused);
+        return;
+    }
+    request->method = grpc_call_method(call)->id;
+    request->run = spec->run;
+    request->handle = grpc_call_handle(call);
+    request->started_ns = grpc_call_started_ns(call);
+    uint64_t deadline = grpc_call_deadline_ms(call);
+    request->deadline_ms = deadline == UINT64_MAX ? 0 : deadline;
+    server_submit(server, request);
+}
+
+struct stream_notice {
+    struct server *server;
+    uint64_t handle;
+    size_t bytes;
+};
+
+static void post_notice(struct server *server, uint64_t handle, size_t bytes, loop_fn fn)
+{
+    struct stream_notice *notice = mem_zalloc(sizeof(*notice));
+    notice->server = server;
+    notice->handle = handle;
+    notice->bytes = bytes;
+    loop_post(server->state.loop, fn, notice);
+}
+
+static void state_half_closed(void *ctx)
+{
+    struct stream_notice *notice = ctx;
+    stream_half_closed(notice->server, notice->handle);
+    mem_free(notice);
+}
+
+static void state_canceled(void *ctx)
+{
+    struct stream_notice *notice = ctx;
+    stream_canceled(notice->server, notice->handle);
+    mem_free(notice);
+}
+
+static void state_drained(void *ctx)
+{
+    struct stream_notice *notice = ctx;
+    stream_drained(notice->server, notice->handle, notice->bytes);
+    mem_free(notice);
+}
+
+static void io_on_half_close(void *ctx, struct grpc_call *call)
+{
+    post_notice(ctx, grpc_call_handle(call), 0, state_half_closed);
+}
+
+/* The user slot of a stream's call counts bytes whose draining the state thread waits for. */
+static void io_on_drained(void *ctx, struct grpc_call *call)
+{
+    if (grpc_call_method(call)->id == RPC_SNAPSHOT) {
+        io_snapshot_drained(call);
+        return;
+    }
+    size_t bytes = (size_t)(uintptr_t)grpc_call_user(call);
+    if (bytes > 0) {
+        grpc_call_set_user(call, NULL);
+        post_notice(ctx, grpc_call_handle(call), bytes, state_drained);
+    }
+}
+
+static void io_on_cancel(void *ctx, struct grpc_call *call, enum grpc_cancel why)
+{
+    rpc_metrics_finished((enum rpc_method)grpc_call_method(call)->id,
+                         why == GRPC_CANCEL_DEADLINE ? GRPC_DEADLINE_EXCEEDED : GRPC_CANCELED);
+    if (grpc_call_method(call)->id == RPC_SNAPSHOT) {
+        io_snapshot_gone(call);
+    } else if (grpc_call_method(call)->kind != GRPC_UNARY) {
+        post_notice(ctx, grpc_call_handle(call), 0, state_canceled);
+    }
+}
+
+static void io_on_start(void *ctx, struct grpc_call *call)
+{
+    (void)ctx;
+    rpc_metrics_started((enum rpc_method)grpc_call_method(call)->id);
+}
+
+static void io_on_finished(void *ctx, struct grpc_call *call, enum grpc_code code)
+{
+    (void)ctx;
+    rpc_metrics_finished((enum rpc_method)grpc_call_method(call)->id, code);
+}
+
+/* Watch answers come framed, several in one buffer. */
+static void send_framed(struct grpc_call *call, struct bytes body)
+{
+    while (body.size >= GRPC_PREFIX_BYTES) {
+        size_t size = get_be32(body.data + 1);
+        ASSERT(size <= body.size - GRPC_PREFIX_BYTES);
+        grpc_call_send(call, bytes_of(body.data + GRPC_PREFIX_BYTES, size));
+        body = bytes_of(body.data + GRPC_PREFIX_BYTES + size, body.size - GRPC_PREFIX_BYTES - size);
+    }
+}
+
+static void io_send_reply(struct server *server, struct reply *reply)
+{
+    struct grpc_call *call = grpc_call_from_handle(server->grpc, reply->handle);
+    if (call == NULL) {
+        return; /* the client has gone */
+    }
+    size_t bytes = reply->body.size;
+    if ((reply->kinds & REPLY_MESSAGE) != 0) {
+        if (grpc_call_method(call)->id == RPC_WATCH) {
+            send_framed(call, buf_bytes(&reply->body));
+        } else {
+            grpc_call_send_buf(call, &reply->body);
+        }
+    }
+    if (reply->want_drain_notice) {
+        size_t waiting = (size_t)(uintptr_t)grpc_call_user(call) + bytes;
+        if (grpc_call_pending_bytes(call) <= GRPC_CALL_LOW_BYTES) {
+            grpc_call_set_user(call, NULL);
+            post_notice(server, reply->handle, waiting, state_drained);
+        } else {
+            grpc_call_set_user(call, (void *)(uintptr_t)waiting);
+        }
+    }
+    if ((reply->kinds & REPLY_FINISH) != 0) {
+        grpc_call_finish(call, reply->code, reply->text);
+    }
+}
+
+struct reply_list {
+    struct server *server;
+    struct reply *first;
+};
+
+static void io_send_replies(void *ctx)
+{
+    struct reply_list *list = ctx;
+    struct reply *reply = list->first;
+    while (reply != NULL) {
+        struct reply *next = reply->next;
+        if (reply->origin == REQUEST_RPC) {
+            io_send_reply(list->server, reply);
+        } else {
+            io_http_send_reply(list->server, reply);
+        }
+        buf_free(&reply->body);
+        mem_free(reply->text);
+        mem_free(reply);
+        reply = next;
+    }
+    mem_free(list);
+}
+
+void replies_flush(struct server *server)
+{
+    if (server->replies == NULL) {
+        return;
+    }
+    struct reply_list *list = mem_zalloc(sizeof(*list));
+    list->server = server;
+    list->first = server->replies;
+    server->replies = server->replies_last = NULL;
+    loop_post(server->io.loop, io_send_replies, list);
+}
+
+void io_rpc_start(struct server *server)
+{
+    static struct grpc_method methods[RPC_COUNT];
+    for (int i = 0; i < RPC_COUNT; i++) {
+        methods[i] = (struct grpc_method){RPC_SPECS[i].path, RPC_SPECS[i].kind, i};
+    }
+    rpc_metrics_register();
+    uint64_t streams = server->config->max_concurrent_streams;
+    const struct grpc_server_config config = {
+        .loop = server->io.loop,
+        .ctx = server,
+        .methods = methods,
+        .method_count = RPC_COUNT,
+        .message_bytes_max = server->config->max_request_bytes + PROTO_RECV_OVERHEAD_BYTES,
+        .max_concurrent_streams = streams > UINT32_MAX ? UINT32_MAX : (uint32_t)streams,
+        .on_start = io_on_start,
+        .on_message = io_on_message,
+        .on_half_close = io_on_half_close,
+        .on_cancel = io_on_cancel,
+        .on_drained = io_on_drained,
+        .on_finished = io_on_finished,
+    };
+    server->grpc = grpc_server_new(&config);
+}

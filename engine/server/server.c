@@ -1,0 +1,579 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The life of a server: threads up, cluster found, ports open; and down again in the reverse order.
+ */
+#include "engine/server/server.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/random.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/log.h"
+#include "engine/server/bootstrap.h"
+#include "engine/server/compactor.h"
+#include "engine/server/links.h"
+#include "engine/server/rpc.h"
+
+#define LINKS_REFRESH_MS 250u
+#define WAL_MARK_MS      1000u
+#define STOP_STEP_MS     50u
+#define EXIT_FATAL       1
+
+void server_fatal(struct server *server, const char *msg, const char *reason)
+{
+    (void)server;
+    log_write(LOG_LEVEL_FATAL, __FILE__, __LINE__, msg,
+              &(struct log_field){"error", LOG_FIELD_STR, reason, 0}, 1);
+    _exit(EXIT_FATAL);
+}
+
+static uint64_t random_seed(void)
+{
+    uint64_t seed = 0;
+    if (getrandom(&seed, sizeof(seed), 0) != (ssize_t)sizeof(seed)) {
+        seed = (uint64_t)getpid();
+    }
+    return seed;
+}
+
+/* ---- making and freeing ---- */
+
+static struct server *server_new(const struct server_config *config)
+{
+    struct server *server = mem_zalloc(sizeof(*server));
+    server->config = config;
+    server->disk = disk_posix();
+    server->clock = clock_posix();
+    server->member_dir = str_printf("%s/member", config->data_dir);
+    server->wal_dir = *config->wal_dir != '\0' ? str_dup(config->wal_dir)
+                                               : str_printf("%s/wal", server->member_dir);
+    server->snap_dir = str_printf("%s/snap", server->member_dir);
+    server->store_dir = str_printf("%s/store", server->member_dir);
+    server->stop_fd = -1;
+    rng_seed(&server->rng, random_seed());
+    map_init(&server->waiters);
+    map_init(&server->streams);
+    heap_init(&server->deadlines);
+    struct list *lists[] = {&server->proposals,        &server->reads,
+                            &server->reads_in_round,   &server->reads_confirmed,
+                            &server->lease_forwards,   &server->compaction_waiters,
+                            &server->transfer_waiters, &server->snapshot_jobs};
+    for (size_t i = 0; i < ARRAY_COUNT(lists); i++) {
+        list_init(lists[i]);
+    }
+    buf_init(&server->store_membership, BUF_NO_LIMIT);
+    buf_init(&server->arrived_data, BUF_NO_LIMIT);
+    const struct lessor_config lessor = {
+        .min_ttl_s =
+            lessor_min_ttl_s(config->heartbeat_ms, config->election_ms / config->heartbeat_ms)};
+    server->lessor = lessor_new(&lessor);
+    server->membership = membership_new((size_t)config->max_learners);
+    server->links = links_new();
+    server->compactor = compactor_new();
+    return server;
+}
+
+/* Every request is in the table of ids, in the heap, or in a list; the heap has all that wait. */
+static void drop_requests(struct server *server)
+{
+    for (struct heap_node *top = heap_top(&server->deadlines); top != NULL;
+         top = heap_top(&server->deadlines)) {
+        struct request *request = CONTAINER_OF(top, struct request, deadline);
+        request_disarm(server, request);
+        request_free(request);
+    }
+}
+
+static void server_free(struct server *server)
+{
+    worker_free(&server->store_worker);
+    worker_free(&server->wal_worker);
+    worker_free(&server->state);
+    worker_free(&server->io);
+    drop_requests(server);
+    if (server->watch_hub != NULL) {
+        watch_hub_free(server->watch_hub);
+    }
+    state_close(server);
+    wal_close(server->wal);
+    raft_free(server->raft);
+    lessor_free(server->lessor);
+    membership_free(server->membership);
+    links_free(server->links);
+    compactor_free(server->compactor);
+    map_free(&server->waiters);
+    map_free(&server->streams);
+    heap_free(&server->deadlines);
+    buf_free(&server->store_membership);
+    buf_free(&server->arrived_data);
+    if (server->stop_fd >= 0) {
+        close(server->stop_fd);
+    }
+    mem_free(server->member_dir);
+    mem_free(server->wal_dir);
+    mem_free(server->snap_dir);
+    mem_free(server->store_dir);
+    mem_free(server);
+}
+
+/* ---- the I/O side ---- */
+
+static void io_on_message(void *ctx, struct raft_message *message);
+
+struct peer_message {
+    struct server *server;
+    struct raft_message message;
+};
+
+/* State thread. */
+static void state_step(void *ctx)
+{
+    struct peer_message *job = ctx;
+    raft_step(job->server->raft, &job->message);
+    mem_free(job);
+}
+
+static void io_on_message(void *ctx, struct raft_message *message)
+{
+    struct peer_message *job = mem_zalloc(sizeof(*job));
+    job->server = ctx;
+    job->message = *message;
+    *message = (struct raft_message){0};
+    loop_post(job->server->state.loop, state_step, job);
+}
+
+static void io_on_snapshot(void *ctx, struct raft_message *message, const char *db_path)
+{
+    io_snapshot_arrived(ctx, message, db_path);
+}
+
+struct peer_report {
+    struct server *server;
+    uint64_t id;
+    bool delivered;
+};
+
+static void state_unreachable(void *ctx)
+{
+    struct peer_report *report = ctx;
+    raft_report_unreachable(report->server->raft, report->id);
+    mem_free(report);
+}
+
+static void state_snapshot_status(void *ctx)
+{
+    struct peer_report *report = ctx;
+    raft_report_snapshot(report->server->raft, report->id, report->delivered);
+    mem_free(report);
+}
+
+static void state_removed(void *ctx)
+{
+    cluster_removed(ctx);
+}
+
+static void post_report(struct server *server, uint64_t id, bool delivered, loop_fn fn)
+{
+    struct peer_report *report = mem_zalloc(sizeof(*report));
+    *report = (struct peer_report){server, id, delivered};
+    loop_post(server->state.loop, fn, report);
+}
+
+static void io_on_unreachable(void *ctx, uint64_t id)
+{
+    post_report(ctx, id, false, state_unreachable);
+}
+
+static void io_on_snapshot_status(void *ctx, uint64_t id, bool delivered)
+{
+    post_report(ctx, id, delivered, state_snapshot_status);
+}
+
+static void io_on_removed(void *ctx)
+{
+    struct server *server = ctx;
+    loop_post(server->state.loop, state_removed, server);
+}
+
+static bool io_is_removed(void *ctx, uint64_t id)
+{
+    return links_is_removed(((struct server *)ctx)->links, id);
+}
+
+static void on_links_timer(void *ctx)
+{
+    struct server *server = ctx;
+    io_links_refresh(server);
+    loop_timer_set(&server->io_links_timer, LINKS_REFRESH_MS);
+}
+
+static int open_port(struct server *server, const struct config_urls *texts,
+                     struct grpc_server *grpc, struct http1_server *http, struct port **out_port,
+                     struct err *err)
+{
+    struct url urls[CONFIG_URLS_MAX];
+    for (uint32_t i = 0; i < texts->count; i++) {
+        int rc = url_parse(texts->urls[i], &urls[i], err);
+        if (rc != 0) {
+            return rc;
+        }
+    }
+    const struct port_config config = {.loop = server->io.loop,
+                                       .urls = urls,
+                                       .url_count = texts->count,
+                                       .grpc = grpc,
+                                       .http = http};
+    return port_open(&config, out_port, err);
+}
+
+/* Runs on the I/O thread, which owns ports and connections; main waits for the outcome. */
+struct io_start {
+    struct server *server;
+    struct err err;
+    int code;
+    int done_fd;
+};
+
+static void io_start_now(void *ctx)
+{
+    struct io_start *start = ctx;
+    struct server *server = start->server;
+    const struct server_config *config = server->config;
+    struct buf urls;
+    buf_init(&urls, BUF_NO_LIMIT);
+    for (uint32_t i = 0; i < config->initial_advertise_peer_urls.count; i++) {
+        buf_printf(&urls, "%s%s", i == 0 ? "" : ",", config->initial_advertise_peer_urls.urls[i]);
+    }
+    const struct peer_transport_config peers = {
+        .loop = server->io.loop,
+        .resolver = server->resolver,
+        .self_id = server->member_id,
+        .cluster_id = server->cluster_id,
+        .server_version = SERVER_VERSION,
+        .min_cluster_version = SERVER_MIN_CLUSTER_VERSION,
+        .self_peer_urls = buf_cstr(&urls),
+        .snap_dir = server->snap_dir,
+        .ctx = server,
+        .on_message = io_on_message,
+        .on_snapshot = io_on_snapshot,
+        .on_unreachable = io_on_unreachable,
+        .on_snapshot_status = io_on_snapshot_status,
+        .on_removed = io_on_removed,
+        .is_removed = io_is_removed,
+    };
+    server->peers = peer_transport_new(&peers);
+    buf_free(&urls);
+    io_rpc_start(server);
+    io_http_start(server);
+    start->code = open_port(server, &config->listen_peer_urls, NULL, server->peer_http,
+                            &server->peer_port, &start->err);
+    if (start->code == 0) {
+        start->code = open_port(server, &config->listen_client_urls, server->grpc,
+                                server->client_http, &server->client_port, &start->err);
+    }
+    if (start->code == 0 && config->listen_metrics_urls.count > 0) {
+        start->code = open_port(server, &config->listen_metrics_urls, NULL, server->metrics_http,
+                                &server->metrics_port, &start->err);
+    }
+    loop_timer_init(server->io.loop, &server->io_links_timer, on_links_timer, server);
+    loop_timer_set(&server->io_links_timer, LINKS_REFRESH_MS);
+    (void)eventfd_write(start->done_fd, 1);
+}
+
+static void io_stop_now(void *ctx)
+{
+    struct io_start *stop = ctx;
+    struct server *server = stop->server;
+    loop_timer_cancel(&server->io_links_timer);
+    if (server->client_port != NULL) {
+        port_stop_listening(server->client_port);
+    }
+    if (server->peer_port != NULL) {
+        port_stop_listening(server->peer_port);
+    }
+    if (server->metrics_port != NULL) {
+        port_stop_listening(server->metrics_port);
+    }
+    grpc_server_free(server->grpc);
+    http1_server_free(server->client_http);
+    http1_server_free(server->metrics_http);
+    peer_transport_free(server->peers);
+    http1_server_free(server->peer_http);
+    if (server->client_port != NULL) {
+        port_free(server->client_port);
+    }
+    if (server->peer_port != NULL) {
+        port_free(server->peer_port);
+    }
+    if (server->metrics_port != NULL) {
+        port_free(server->metrics_port);
+    }
+    (void)eventfd_write(stop->done_fd, 1);
+}
+
+/* Runs fn(job) on the I/O thread and waits for it. */
+static int io_do(struct server *server, loop_fn fn, struct err *err)
+{
+    struct io_start job = {.server = server, .done_fd = eventfd(0, EFD_CLOEXEC)};
+    eventfd_t value;
+    if (job.done_fd < 0) {
+        return err_set(err, E_IO, "eventfd: %s", strerror(errno));
+    }
+    loop_post(server->io.loop, fn, &job);
+    (void)eventfd_read(job.done_fd, &value);
+    close(job.done_fd);
+    if (job.code != 0 && err != NULL) {
+        *err = job.err;
+    }
+    return job.code;
+}
+
+/* ---- WAL thread ---- */
+
+static void on_wal_mark_timer(void *ctx)
+{
+    struct server *server = ctx;
+    wal_write_durability_mark(server->wal);
+    loop_timer_set(&server->wal_mark_timer, WAL_MARK_MS);
+}
+
+static void wal_start_now(void *ctx)
+{
+    struct server *server = ctx;
+    loop_timer_init(server->wal_worker.loop, &server->wal_mark_timer, on_wal_mark_timer, server);
+    loop_timer_set(&server->wal_mark_timer, WAL_MARK_MS);
+    loop_set_turn_end(server->wal_worker.loop, wal_flush_turn, server);
+}
+
+/* ---- up ---- */
+
+static int make_workers(struct server *server, struct err *err)
+{
+    int rc = worker_init(&server->io, "quorate-io", err);
+    if (rc == 0) {
+        rc = worker_init(&server->state, "quorate-state", err);
+    }
+    if (rc == 0) {
+        rc = worker_init(&server->wal_worker, "quorate-wal", err);
+    }
+    if (rc == 0) {
+        rc = worker_init(&server->store_worker, "quorate-store", err);
+    }
+    if (rc == 0) {
+        rc = worker_start(&server->io, err);
+    }
+    return rc;
+}
+
+static void state_start_now(void *ctx)
+{
+    struct server *server = ctx;
+    struct raft_status status;
+    state_start(server);
+    cluster_sync_peers(server);
+    bootstrap_link_known(server);
+    raft_status(server->raft, &status);
+    /* Alone, there is nobody to wait for: elect at once. */
+    if (server->conf_state.voter_count == 1 && server->conf_state.voters[0] == server->member_id) {
+        raft_campaign(server->raft);
+    }
+}
+
+static int server_start(struct server *server, struct err *err)
+{
+    int rc = make_workers(server, err);
+    if (rc == 0) {
+        server->resolver = resolver_new();
+        rc = bootstrap(server, err);
+    }
+    if (rc != 0) {
+        return rc;
+    }
+    const struct watch_config watch = {.cluster_id = server->cluster_id,
+                                       .member_id = server->member_id,
+                                       .fragment_bytes = (size_t)server->config->max_request_bytes +
+                                                         PROTO_RECV_OVERHEAD_BYTES,
+                                       .seed = rng_next(&server->rng)};
+    server->watch_hub = watch_hub_new(&watch, server->mvcc);
+    metrics_start(server);
+    rc = io_do(server, io_start_now, err);
+    if (rc == 0) {
+        loop_post(server->wal_worker.loop, wal_start_now, server);
+        loop_post(server->state.loop, state_start_now, server);
+        rc = worker_start(&server->store_worker, err);
+    }
+    if (rc == 0) {
+        rc = worker_start(&server->wal_worker, err);
+    }
+    if (rc == 0) {
+        rc = worker_start(&server->state, err);
+    }
+    return rc;
+}
+
+/* systemd's readiness protocol; nothing happens without NOTIFY_SOCKET. */
+void server_ready(struct server *server)
+{
+    atomic_store(&server->shared.ready, true);
+    LOG_INFO("ready to serve client requests", LOG_HEX("local-member-id", server->member_id));
+    LOG_INFO("serving client traffic",
+             LOG_STR("address", server->config->listen_client_urls.urls[0]));
+    notify_ready();
+}
+
+/* ---- down ---- */
+
+/* State thread: all that was applied is in the store; main may take everything down. */
+static void stop_flushed(struct server *server, void *ctx)
+{
+    (void)ctx;
+    (void)eventfd_write(server->stop_fd, 1);
+}
+
+static void stop_flush(struct server *server)
+{
+    replies_flush(server);
+    if (server->installing) {
+        stop_flushed(server, NULL);
+    } else {
+        batch_cut_then(server, stop_flushed, NULL);
+    }
+}
+
+/* State thread: waits a little for the leadership to have moved, so that writers notice no
+ * election. */
+static void on_stop_timer(void *ctx)
+{
+    struct server *server = ctx;
+    bool still = atomic_load(&server->shared.leader) == server->member_id;
+    if (still && server_now_ms(server) < server->stop_deadline_ms) {
+        loop_timer_set(&server->stop_timer, STOP_STEP_MS);
+        return;
+    }
+    stop_flush(server);
+}
+
+/* The follower that is furthest ahead. */
+static uint64_t best_successor(const struct server *server)
+{
+    uint64_t best = RAFT_NO_ID;
+    uint64_t best_match = 0;
+    for (size_t i = 0; i < membership_count(server->membership); i++) {
+        const struct member *member = membership_at(server->membership, i);
+        struct raft_progress_status progress;
+        if (member->is_learner || member->id == server->member_id ||
+            raft_progress_of(server->raft, member->id, &progress) != 0 || !progress.recent_active) {
+            continue;
+        }
+        if (best == RAFT_NO_ID || progress.match_index > best_match) {
+            best = member->id;
+            best_match = progress.match_index;
+        }
+    }
+    return best;
+}
+
+static void state_stop_now(void *ctx)
+{
+    struct server *server = ctx;
+    uint64_t successor =
+        atomic_load(&server->shared.is_leader) ? best_successor(server) : RAFT_NO_ID;
+    if (server->stopping) {
+        return;
+    }
+    server->stopping = true;
+    atomic_store(&server->shared.stopping, true);
+    loop_timer_init(server->state.loop, &server->stop_timer, on_stop_timer, server);
+    if (successor != RAFT_NO_ID && !server->removed) {
+        LOG_INFO("leadership transfer starting", LOG_HEX("local-member-id", server->member_id),
+                 LOG_HEX("transferee-member-id", successor));
+        raft_transfer_leader(server->raft, successor);
+        server->stop_deadline_ms = server_now_ms(server) + (uint64_t)server->config->election_ms;
+    }
+    loop_timer_set(&server->stop_timer, STOP_STEP_MS);
+}
+
+void server_stop(struct server *server, int signal_number)
+{
+    atomic_store(&server->stop_signal, signal_number);
+    state_stop_now(server);
+}
+
+static void server_shutdown(struct server *server)
+{
+    (void)io_do(server, io_stop_now, NULL);
+    worker_stop(&server->state);
+    worker_stop(&server->wal_worker);
+    worker_stop(&server->store_worker);
+    worker_stop(&server->io);
+    if (server->resolver != NULL) {
+        resolver_free(server->resolver);
+    }
+    metrics_stop();
+    LOG_INFO("closed etcd server", LOG_STR("name", server->config->name));
+}
+
+/* Main thread: sleeps until a signal or until the state thread says that all is flushed. */
+static int wait_for_end(struct server *server)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    int signal_fd = signalfd(-1, &set, SFD_CLOEXEC);
+    int seen = 0;
+    for (;;) {
+        struct pollfd fds[2] = {{.fd = signal_fd, .events = POLLIN},
+                                {.fd = server->stop_fd, .events = POLLIN}};
+        if (poll(fds, 2, -1) < 0) {
+            continue;
+        }
+        if ((fds[1].revents & POLLIN) != 0) {
+            break;
+        }
+        struct signalfd_siginfo info;
+        if ((fds[0].revents & POLLIN) == 0 ||
+            read(signal_fd, &info, sizeof(info)) != (ssize_t)sizeof(info)) {
+            continue;
+        }
+        if (seen != 0) {
+            _exit(128 +
+                  (int)info.ssi_signo); /* asked twice: at once; the log is durable as it is */
+        }
+        seen = (int)info.ssi_signo;
+        LOG_INFO("received signal; shutting down",
+                 LOG_STR("signal", seen == SIGTERM ? "terminated" : "interrupt"));
+        loop_post(server->state.loop, state_stop_now, server);
+    }
+    close(signal_fd);
+    return seen;
+}
+
+int server_run(const struct server_config *config, int *out_signal, struct err *err)
+{
+    struct server *server = server_new(config);
+    signal(SIGPIPE, SIG_IGN);
+    server->stop_fd = eventfd(0, EFD_CLOEXEC);
+    if (config->unsafe_no_fsync) {
+        LOG_WARN("--unsafe-no-fsync: a crash of this machine LOSES writes that clients were told "
+                 "are done");
+    }
+    int rc = server_start(server, err);
+    if (rc != 0) {
+        if (server->peers != NULL) {
+            server_shutdown(server);
+        }
+        server_free(server);
+        return rc;
+    }
+    *out_signal = wait_for_end(server);
+    server_shutdown(server);
+    server_free(server);
+    return 0;
+}

@@ -1,0 +1,271 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Streams that clients keep open: watches and lease keep-alives. A watch stream is pulled only
+ * while its client takes what it was sent, so that a slow client costs its cursors and nothing
+ * more.
+ */
+#include "base/alloc.h"
+#include "engine/server/metrics.h"
+#include "engine/server/rpc.h"
+#include "health.pb-c.h"
+
+#define PULL_BYTES (256u * 1024u)
+#define NO_LEADER_TIMEOUTS                                                                         \
+    3u /* etcd cancels streams that require a leader after three election timeouts */
+
+/* Owned by server->streams until the client or the server ends it. */
+struct stream_state {
+    uint64_t handle;
+    int method;
+    bool require_leader;
+    bool half_closed;
+    size_t unsent_bytes; /* handed to the I/O thread, not yet taken by the client */
+    bool more;           /* the hub has more for it */
+    struct watch_stream *watch;
+    struct list waiting; /* keep-alives whose lease is being revoked: struct request */
+};
+
+static struct stream_state *stream_find(struct server *server, uint64_t handle)
+{
+    return map_get_u64(&server->streams, handle);
+}
+
+static struct stream_state *stream_open(struct server *server, const struct request *request)
+{
+    struct stream_state *stream = stream_find(server, request->handle);
+    if (stream == NULL) {
+        stream = mem_zalloc(sizeof(*stream));
+        stream->handle = request->handle;
+        stream->method = request->method;
+        stream->require_leader = request->require_leader;
+        list_init(&stream->waiting);
+        (void)map_set_u64(&server->streams, stream->handle, stream);
+    }
+    return stream;
+}
+
+static void stream_drop(struct server *server, struct stream_state *stream)
+{
+    while (!list_empty(&stream->waiting)) {
+        struct request *request = LIST_ENTRY(stream->waiting.next, struct request, link);
+        request_disarm(server, request);
+        request_free(request);
+    }
+    if (stream->watch != NULL) {
+        watch_stream_free(stream->watch);
+    }
+    (void)map_remove_u64(&server->streams, stream->handle);
+    mem_free(stream);
+}
+
+static void stream_end(struct server *server, struct stream_state *stream, enum etcd_error error)
+{
+    stream_finish(server, stream->handle, etcd_error_code(error),
+                  error == ETCD_OK ? NULL : etcd_error_text(error));
+    stream_drop(server, stream);
+}
+
+/* ---- watch ---- */
+
+/* Moves encoded answers to the I/O thread while the client has room. */
+static void stream_pull(struct server *server, struct stream_state *stream)
+{
+    stream->more = true;
+    while (stream->more && stream->unsent_bytes < STREAM_UNSENT_BYTES_MAX) {
+        struct buf out;
+        buf_init(&out, BUF_NO_LIMIT);
+        int rc = watch_stream_pull(stream->watch, PULL_BYTES, &out, &stream->more);
+        if (rc != 0) {
+            server_fatal(server, "failed to read the history of the key space", err_code_text(rc));
+        }
+        if (out.size == 0) {
+            buf_free(&out); /* history was read that did not match: go on */
+            continue;
+        }
+        stream->unsent_bytes += out.size;
+        stream_reply(server, stream->handle, &out, true);
+    }
+}
+
+void streams_pull(struct server *server)
+{
+    struct watch_stream *ready;
+    while ((ready = watch_hub_ready(server->watch_hub)) != NULL) {
+        struct stream_state *stream = watch_stream_user(ready);
+        stream_pull(server, stream);
+    }
+    mvcc_release(server->mvcc);
+}
+
+void rpc_watch(struct server *server, struct request *request)
+{
+    struct stream_state *stream = stream_open(server, request);
+    if (stream->watch == NULL) {
+        int64_t interval = server->config->watch_progress_interval_ms;
+        int64_t jitter = (int64_t)rng_below(&server->rng, (uint64_t)(interval / 10 + 1));
+        stream->watch = watch_stream_new(server->watch_hub, stream, (int64_t)server_now_ms(server),
+                                         interval + jitter);
+    }
+    watch_stream_request(stream->watch, (const Etcdserverpb__WatchRequest *)request->message, NULL);
+    request_free(request);
+}
+
+void streams_after_apply(struct server *server)
+{
+    int rc = watch_hub_notify(server->watch_hub);
+    if (rc != 0) {
+        server_fatal(server, "failed to read the newest revisions for watches", err_code_text(rc));
+    }
+}
+
+/* ---- health ---- */
+
+/* One answer when it begins; the stream stays open, as clients expect. */
+void rpc_health_watch(struct server *server, struct request *request)
+{
+    Grpc__Health__V1__HealthCheckResponse response = GRPC__HEALTH__V1__HEALTH_CHECK_RESPONSE__INIT;
+    struct buf body;
+    buf_init(&body, BUF_NO_LIMIT);
+    response.status = GRPC__HEALTH__V1__HEALTH_CHECK_RESPONSE__SERVING_STATUS__SERVING;
+    (void)stream_open(server, request);
+    (void)proto_pack_append(&response.base, &body);
+    stream_reply(server, request->handle, &body, false);
+    request_free(request);
+}
+
+/* ---- keep-alive ---- */
+
+static void keep_alive_answer(struct server *server, uint64_t handle, int64_t id, int64_t ttl_s)
+{
+    Etcdserverpb__LeaseKeepAliveResponse response = ETCDSERVERPB__LEASE_KEEP_ALIVE_RESPONSE__INIT;
+    Etcdserverpb__ResponseHeader header;
+    struct buf body;
+    buf_init(&body, BUF_NO_LIMIT);
+    header_of(server, mvcc_revision(server->mvcc), &header);
+    response.header = &header;
+    response.id = id;
+    response.ttl = ttl_s;
+    (void)proto_pack_append(&response.base, &body);
+    stream_reply(server, handle, &body, false);
+}
+
+void keep_alive_forwarded(struct server *server, struct request *request, bool reached,
+                          int64_t ttl_s)
+{
+    struct stream_state *stream = stream_find(server, request->handle);
+    if (stream == NULL) {
+        request_free(request);
+        return;
+    }
+    if (reached) {
+        keep_alive_answer(server, request->handle, request->number_signed, ttl_s);
+        request_free(request);
+    } else if (server_now_ms(server) < request->deadline_ms) {
+        lease_forward_later(server, request);
+    } else {
+        request_free(request);
+        stream_end(server, stream,
+                   state_has_leader(server) ? ETCD_ERR_TIMEOUT : ETCD_ERR_NO_LEADER);
+    }
+}
+
+void rpc_lease_keep_alive(struct server *server, struct request *request)
+{
+    struct stream_state *stream = stream_open(server, request);
+    int64_t id = ((const Etcdserverpb__LeaseKeepAliveRequest *)request->message)->id;
+    int64_t ttl_s = 0;
+    request->number_signed = id;
+    switch (lessor_renew(server->lessor, id, (int64_t)server_now_ms(server), &ttl_s)) {
+    case LEASE_RENEWED:
+        metric_add(&METRIC_LEASE_RENEWED, 1);
+        break;
+    case LEASE_RENEW_NOT_FOUND:
+        ttl_s = 0;
+        break;
+    case LEASE_RENEW_EXPIRED:
+        /* Its revoke is on the way: the answer waits for it, so that no client believes it lives.
+         */
+        list_append(&stream->waiting, &request->link);
+        return;
+    case LEASE_RENEW_NOT_PRIMARY:
+    case LEASE_RENEW_CHECKPOINT:
+        lease_forward(server, request);
+        return;
+    }
+    keep_alive_answer(server, request->handle, id, ttl_s);
+    request_free(request);
+}
+
+void streams_on_revoked(struct server *server, int64_t lease)
+{
+    size_t cursor = 0;
+    void *value;
+    while (map_next(&server->streams, &cursor, NULL, &value)) {
+        struct stream_state *stream = value;
+        LIST_EACH_SAFE(it, &stream->waiting)
+        {
+            struct request *request = LIST_ENTRY(it, struct request, link);
+            if (request->number_signed == lease) {
+                list_remove(&request->link);
+                keep_alive_answer(server, request->handle, lease, 0);
+                request_free(request);
+            }
+        }
+    }
+}
+
+/* ---- all streams ---- */
+
+void stream_half_closed(struct server *server, uint64_t handle)
+{
+    struct stream_state *stream = stream_find(server, handle);
+    if (stream != NULL) {
+        stream_end(server, stream, ETCD_OK);
+    } else {
+        stream_finish(server, handle, GRPC_OK, NULL);
+    }
+}
+
+void stream_canceled(struct server *server, uint64_t handle)
+{
+    struct stream_state *stream = stream_find(server, handle);
+    if (stream != NULL) {
+        stream_drop(server, stream);
+    }
+}
+
+void stream_drained(struct server *server, uint64_t handle, size_t bytes)
+{
+    struct stream_state *stream = stream_find(server, handle);
+    if (stream != NULL) {
+        ASSERT(bytes <= stream->unsent_bytes);
+        stream->unsent_bytes -= bytes;
+        if (stream->watch != NULL && stream->more) {
+            stream_pull(server, stream);
+            mvcc_release(server->mvcc);
+        }
+    }
+}
+
+void streams_check_leader(struct server *server)
+{
+    if (state_has_leader(server)) {
+        server->leader_lost_ms = 0;
+        return;
+    }
+    uint64_t now = server_now_ms(server);
+    if (server->leader_lost_ms == 0) {
+        server->leader_lost_ms = now;
+    }
+    if (now - server->leader_lost_ms < NO_LEADER_TIMEOUTS * (uint64_t)server->config->election_ms) {
+        return;
+    }
+    size_t cursor = 0;
+    void *value;
+    while (map_next(&server->streams, &cursor, NULL, &value)) {
+        struct stream_state *stream = value;
+        if (stream->require_leader) {
+            stream_end(server, stream, ETCD_ERR_NO_LEADER);
+        }
+    }
+}
