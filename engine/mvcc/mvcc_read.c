@@ -250,16 +250,14 @@ void mvcc_pin(struct mvcc *mvcc, int64_t revision)
 
 void mvcc_unpin(struct mvcc *mvcc, int64_t revision)
 {
-    for (size_t i = 0; i < mvcc->pin_count; i++) {
-        if (mvcc->pins[i].revision != revision) {
-            continue;
-        }
-        if (--mvcc->pins[i].count == 0) {
-            mvcc->pins[i] = mvcc->pins[--mvcc->pin_count];
-        }
-        return;
+    size_t i = 0;
+    while (i < mvcc->pin_count && mvcc->pins[i].revision != revision) {
+        i++;
     }
-    ASSERT(!"unpin without pin");
+    ASSERT(i < mvcc->pin_count);
+    if (--mvcc->pins[i].count == 0) {
+        mvcc->pins[i] = mvcc->pins[--mvcc->pin_count];
+    }
 }
 
 bool mvcc_pinned_below(const struct mvcc *mvcc, int64_t revision)

@@ -359,8 +359,8 @@ static void everything_can_be_replaced_in_one_transaction(void **state)
     tear_down(&bench);
 }
 
-/* Operations: p put, d delete of one key, r delete of [a, c), g get, e empty; "(" then ")" a nested
- * transaction with "|" between its branches. Each letter is followed by its key. */
+/* Operations: p put, d delete of one key, g get, each followed by its key; r delete of [a, c), w of
+ * [b, y); "(" and ")" hold a nested transaction, "|" stands between branches. */
 static Etcdserverpb__TxnRequest *parse(struct requests *requests, const char **text)
 {
     Etcdserverpb__TxnRequest *txn = txn_of(requests);
@@ -386,6 +386,9 @@ static Etcdserverpb__TxnRequest *parse(struct requests *requests, const char **t
             break;
         case 'r':
             op = op_delete(requests, "a", "c");
+            break;
+        case 'w':
+            op = op_delete(requests, "b", "y");
             break;
         case 'g':
             op = op_range(requests, range_of(requests, key, ""));
@@ -416,6 +419,12 @@ static const struct {
     {"dapb", 0},
     {"pbr", ETCD_ERR_DUPLICATE_KEY},
     {"pcr", 0},
+    {"rwpm", ETCD_ERR_DUPLICATE_KEY}, /* two deletes that overlap cover more than each */
+    {"wrpa", ETCD_ERR_DUPLICATE_KEY},
+    {"wrpy", 0},
+    {"wrdzpzpm", ETCD_ERR_DUPLICATE_KEY},
+    {"(r)(w)pm", ETCD_ERR_DUPLICATE_KEY},
+    {"wdbpm", ETCD_ERR_DUPLICATE_KEY}, /* a delete inside a larger one does not shorten it */
     {"drr", 0},
     {"dadar", 0},
     {"gapagada|", ETCD_ERR_DUPLICATE_KEY},
