@@ -426,6 +426,20 @@ static void a_checkpoint_is_what_the_next_primary_starts_from(void **state)
     bench_close(&bench);
 }
 
+static void without_the_feature_nothing_is_checkpointed(void **state)
+{
+    (void)state;
+    struct bench bench;
+    bench_open(&bench, false);
+    lessor_promote(bench.lessor, NOW_MS, 0);
+    bench_grant(&bench, 1, 1000);
+    struct lease_rest rest;
+
+    assert_int_equal(
+        lessor_checkpoints_due(bench.lessor, NOW_MS + LEASE_CHECKPOINT_INTERVAL_MS, &rest, 1), 0);
+    bench_close(&bench);
+}
+
 static void a_renewal_clears_the_checkpoint_first(void **state)
 {
     (void)state;
@@ -465,6 +479,7 @@ int main(void)
         cmocka_unit_test(the_stored_lease_is_etcds_byte_for_byte),
         cmocka_unit_test(a_broken_lease_row_is_reported),
         cmocka_unit_test(a_checkpoint_is_what_the_next_primary_starts_from),
+        cmocka_unit_test(without_the_feature_nothing_is_checkpointed),
         cmocka_unit_test(a_renewal_clears_the_checkpoint_first),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -100,6 +100,8 @@ static void ids_are_etcds(void **state)
     assert_true(ids_member(urls, 1, "", 0) != ID_LEARNER);
     const char *const swapped[] = {"http://localhost:12381", "http://127.0.0.1:12380"};
     assert_true(ids_member(swapped, 2, "tok-1", IDS_NO_TIME) == ID_B);
+    const uint64_t ids[] = {ID_B, ID_A, ID_C};
+    assert_true(ids_cluster(ids, 3) == CLUSTER_ID);
     membership_free(membership);
 }
 
@@ -299,6 +301,12 @@ static void joining_takes_the_ids_of_the_running_cluster(void **state)
     assert_int_equal(
         change_do(existing, RAFT_CONF_ADD_NODE, 7, "{\"peerURLs\":[\"http://x:1\"]}", NULL),
         ETCD_OK);
+    assert_int_equal(membership_match_existing(local, existing, NULL), E_CONFLICT);
+    membership_free(existing);
+    const char *twice = "[{\"id\":3,\"peerURLs\":[\"http://127.0.0.1:2380\"]},"
+                        "{\"id\":1,\"peerURLs\":[\"http://127.0.0.1:2380\"]},"
+                        "{\"id\":2,\"peerURLs\":[\"https://[::1]:2380\"]}]";
+    assert_int_equal(membership_parse_members(bytes_of_str(twice), &existing, NULL), 0);
     assert_int_equal(membership_match_existing(local, existing, NULL), E_CONFLICT);
     membership_free(existing);
     membership_free(local);
@@ -627,6 +635,10 @@ static void a_learner_is_promoted_when_it_has_caught_up(void **state)
 
     assert_int_equal(membership_may_promote(membership, 4, 89, 100), ETCD_ERR_LEARNER_NOT_READY);
     assert_int_equal(membership_may_promote(membership, 4, 90, 100), ETCD_OK);
+    membership_free(membership);
+    membership = cluster_of(3, 2);
+    change_do(membership, RAFT_CONF_ADD_LEARNER, 4, learner, NULL);
+    assert_int_equal(membership_may_promote(membership, 4, 100, 100), ETCD_OK);
     membership_free(membership);
     membership = cluster_of(3, 1);
     change_do(membership, RAFT_CONF_ADD_LEARNER, 4, learner, NULL);
