@@ -23,7 +23,6 @@
 #define ANNOTATION_NEXT_ORDINAL  "quorate.dev/next-ordinal"
 #define ANNOTATION_RETIRED       "quorate.dev/retired"
 #define ANNOTATION_TEMPLATE_HASH "quorate.dev/template-hash"
-#define ANNOTATION_FORCE         "quorate.dev/force"
 
 #define FINALIZER_CLUSTER "quorate.dev/cluster"
 #define FINALIZER_MEMBER  "quorate.dev/member"

@@ -102,7 +102,7 @@ void observed_add_member_object(struct observed *seen, const struct json *object
     member->created_ms = meta_time(object, "creationTimestamp");
     member->deleting = is_deleting(object);
     member->has_finalizer = has_finalizer(object, FINALIZER_MEMBER);
-    member->force = str_equal(annotation(object, ANNOTATION_FORCE), "true");
+    member->was_member = json_path_str(object, "status.memberID", NULL) != NULL;
     member->raw = object;
 }
 

@@ -25,7 +25,7 @@ struct observed_member_object {
     int64_t created_ms;
     bool deleting; /* a person asks: replace this one safely */
     bool has_finalizer;
-    bool force; /* annotation quorate.dev/force=true */
+    bool was_member; /* its status holds a member id: the cluster was founded once */
     const struct json *raw;
 };
 

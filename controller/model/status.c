@@ -69,6 +69,24 @@ static struct json *member_row(const struct writer *in, const struct member_view
     return row;
 }
 
+/* A size for people, as a Kubernetes quantity with at most one decimal. */
+static void write_size(struct json *status, const char *key, int64_t bytes)
+{
+    static const char *const UNITS[] = {"", "Ki", "Mi", "Gi", "Ti"};
+    size_t unit = 0;
+    int64_t tenths = bytes * 10;
+    while (tenths >= 10240 && unit + 1 < ARRAY_COUNT(UNITS)) {
+        tenths /= 1024;
+        unit++;
+    }
+    if (tenths >= 100 || tenths % 10 == 0) {
+        json_set(status, key, json_stringf("%" PRId64 "%s", tenths / 10, UNITS[unit]));
+    } else {
+        json_set(status, key,
+                 json_stringf("%" PRId64 ".%" PRId64 "%s", tenths / 10, tenths % 10, UNITS[unit]));
+    }
+}
+
 /* The newest numbers, by the leader when it answers, else by any member. */
 static void write_numbers(const struct writer *in, struct json *status)
 {
@@ -78,8 +96,8 @@ static void write_numbers(const struct writer *in, struct json *status)
     }
     json_set_int(status, "term", (int64_t)in->view->term);
     json_set_int(status, "revision", in->view->revision);
-    json_set_int(status, "dbSize", source->endpoint->db_size_bytes);
-    json_set_int(status, "dbSizeInUse", source->endpoint->db_in_use_bytes);
+    write_size(status, "dbSize", source->endpoint->db_size_bytes);
+    write_size(status, "dbSizeInUse", source->endpoint->db_in_use_bytes);
     if (source->endpoint->version != NULL) {
         json_set_str(status, "version", source->endpoint->version);
     }

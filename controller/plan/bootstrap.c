@@ -50,6 +50,15 @@ static bool is_forbidden(struct pass *pass, size_t row_count)
                "create the cluster under another name");
         return true;
     }
+    for (size_t i = 0; i < pass->seen->member_object_count; i++) {
+        if (pass->seen->member_objects[i].was_member) {
+            refuse(pass, REASON_AllMembersLost,
+                   "The cluster was founded before, and its volumes and its id are lost: restore "
+                   "from a "
+                   "backup, or delete the cluster and create it again empty");
+            return true;
+        }
+    }
     if (row_count > 1) {
         refuse(pass, REASON_BootstrapFailed,
                "Several members exist and none carries a cluster id: put the "

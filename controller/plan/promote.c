@@ -13,11 +13,20 @@ static bool may_promote(const struct view *view, const struct member_view *learn
            view->healthy_voter_count + 1 >= spec_quorum(view->voter_count + 1);
 }
 
+/* A learner whose operation was lost with the status is taken up as a scale-up. */
+static void step(struct pass *pass, const struct member_view *learner, enum operation_step to)
+{
+    if (pass->out->operation.type == OPERATION_NONE) {
+        plan_begin(pass, OPERATION_SCALE_UP, learner->name.text, to, NULL);
+    }
+    plan_step(pass, to);
+}
+
 static void promote(struct pass *pass, const struct member_view *learner)
 {
     const struct member_view *caller = view_caller(pass->view, NULL);
     ASSERT(caller != NULL);
-    plan_step(pass, STEP_PROMOTE);
+    step(pass, learner, STEP_PROMOTE);
     struct action *action = plan_append(pass->out, ACTION_MEMBER_PROMOTE);
     action->cluster_id = pass->view->latched_id;
     action->member_id = learner->etcd->id;
@@ -52,7 +61,7 @@ bool plan_promote(struct pass *pass)
             promote(pass, learner);
             return true;
         }
-        plan_step(pass, learner->healthy ? STEP_CATCH_UP : STEP_START_MEMBER);
+        step(pass, learner, learner->healthy ? STEP_CATCH_UP : STEP_START_MEMBER);
         plan_say(pass->out, REASON_ScalingUp, "Waiting until member %s has caught up",
                  learner->name.text);
         return true;

@@ -73,7 +73,9 @@ bool plan_repair(struct pass *pass)
     }
     const struct operation *running = &pass->out->operation;
     bool continues = plan_is_running(pass, OPERATION_REPLACE, victim->name.text);
-    if (!continues && running->type == OPERATION_REPLACE) {
+    const struct member_view *other = view_member(pass->view, running->target);
+    bool other_has_left = other == NULL || other->etcd == NULL;
+    if (!continues && running->type == OPERATION_REPLACE && other_has_left) {
         return false; /* one replacement at a time: that one goes on first */
     }
     if (!continues && pass->want->repair.policy != SPEC_REPAIR_REPLACE &&

@@ -476,6 +476,19 @@ static void judge_plan(const struct world *world)
     }
 }
 
+/* The story of one pass, for a person who replays a seed. */
+static void tell(const struct world *world)
+{
+    print_message("%6d s: %s [%s %s %s]\n", (int)((world->now_ms - WORLD_START_MS) / 1000),
+                  world->plan.progress, operation_type_text(world->plan.operation.type),
+                  world->plan.operation.target, operation_step_text(world->plan.operation.step));
+    for (size_t i = 0; i < world->plan.action_count; i++) {
+        const struct action *action = &world->plan.actions[i];
+        print_message("          %s %s %s\n", action_kind_text(action->kind),
+                      object_kind_text(action->object), action->name);
+    }
+}
+
 size_t world_operate(struct world *world, size_t crash_at)
 {
     struct observed seen;
@@ -486,6 +499,9 @@ size_t world_operate(struct world *world, size_t crash_at)
     plan_make(&in, &world->plan);
     world->passes++;
     judge_plan(world);
+    if (world->is_told) {
+        tell(world);
+    }
     size_t write = 0;
     struct json *status = status_build(&world->want, &seen, &world->plan, world->now_ms);
     bool dead = false;

@@ -120,6 +120,7 @@ struct world {
     size_t stale_by;       /* the next passes read objects from so many ticks ago */
     size_t view_age_ms;    /* the etcd view is so old */
     bool force_image_fail;
+    bool is_told; /* each pass is printed */
     struct json **garbage;
     size_t garbage_count;
 

@@ -418,7 +418,7 @@ static void observe_objects(const struct world_kube *kube, struct observed *out)
             record->name,       record->uid,
             record->version,    observed_ordinal(record->name, "", "demo"),
             record->created_ms, record->deleting,
-            record->finalizer,  false,
+            record->finalizer,  json_path_str(record->raw, "status.memberID", NULL) != NULL,
             record->raw};
     }
     for (int i = 0; i < 4; i++) {
