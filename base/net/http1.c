@@ -431,7 +431,7 @@ void http1_conn_advance(struct http1_conn *conn)
         return; /* the function on the stack goes on from here */
     }
     conn->depth++;
-    while (conn_settle(conn) && conn->pending.size > 0) {
+    while (conn_settle(conn) && conn->pending.size > 0 && !stream_is_full(conn->stream)) {
         struct buf data = conn->pending;
         buf_init(&conn->pending, BUF_NO_LIMIT);
         size_t used = conn_parse(conn, buf_bytes(&data));
@@ -450,7 +450,8 @@ static void conn_on_data(void *ctx, struct bytes data)
         return;
     }
     conn->depth++;
-    if (!conn_is_busy(conn) && conn->pending.size == 0) {
+    /* A client that asks and does not read waits: its answers must not pile up. */
+    if (!conn_is_busy(conn) && conn->pending.size == 0 && !stream_is_full(conn->stream)) {
         size_t used = conn_parse(conn, data);
         data = bytes_of(data.data + used, data.size - used);
     }
@@ -471,14 +472,14 @@ static void conn_on_drained(void *ctx)
 {
     struct http1_conn *conn = ctx;
     const struct http1_server_config *config = &conn->server->config;
+    conn->depth++;
     if (conn->request != NULL && conn->request->was_seen && config->on_drained != NULL) {
-        conn->depth++;
         config->on_drained(config->ctx, conn->request);
-        bool gone = conn->is_gone;
-        conn_leave(conn);
-        if (!gone) {
-            http1_conn_advance(conn);
-        }
+    }
+    bool gone = conn->is_gone;
+    conn_leave(conn);
+    if (!gone) {
+        http1_conn_advance(conn);
     }
 }
 

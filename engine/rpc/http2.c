@@ -20,6 +20,8 @@
 #define HTTP2_ACKS_QUEUED_MAX       1000u
 #define HTTP2_CONTINUATIONS_MAX     8u
 #define HTTP2_SETTINGS_ENTRIES_MAX  32u
+#define HTTP2_STREAM_COST_BYTES     2048u
+#define HTTP2_HELD_BYTES_MAX        (64u * 1024u * 1024u) /* of a client that does not read */
 #define HTTP2_HEADER_OVERHEAD       32u /* RFC 9113, 6.5.2: how a header list is measured */
 
 static void session_on_data(void *ctx, struct bytes data);
@@ -149,7 +151,19 @@ static void session_pump(void *ctx)
 
 static void session_on_stream_drained(void *ctx)
 {
-    http2_session_wake(ctx);
+    struct http2_session *session = ctx;
+    stream_resume(session->stream);
+    http2_session_wake(session);
+}
+
+/* A client that asks and asks and reads nothing is not read from, until its socket takes bytes
+ * again. */
+static void session_limit_held(struct http2_session *session)
+{
+    size_t held = session->queued_bytes + session->stream_count * HTTP2_STREAM_COST_BYTES;
+    if (held > HTTP2_HELD_BYTES_MAX && stream_is_full(session->stream)) {
+        stream_pause(session->stream);
+    }
 }
 
 static void session_on_stream_close(void *ctx, int code, const char *text)
@@ -410,6 +424,7 @@ static void session_on_data(void *ctx, struct bytes data)
             session_lose(session); /* not HTTP/2, or a flood: no word is owed */
         } else {
             session_update_deadline(session);
+            session_limit_held(session);
             http2_session_wake(session);
         }
     }

@@ -47,6 +47,7 @@ struct http2_session {
     void *ctx;
     struct list streams;
     size_t stream_count;
+    size_t queued_bytes; /* body bytes of all streams that nghttp2 has not taken */
     struct list drained;
     struct loop_task pump_task;
     uint32_t depth; /* our functions on the stack */

@@ -49,6 +49,7 @@ void http2_stream_drop_chunks(struct http2_stream *stream)
         list_remove(&chunk->node);
         chunk_unref(chunk);
     }
+    stream->session->queued_bytes -= stream->queued_bytes;
     stream->queued_bytes = 0;
 }
 
@@ -128,6 +129,7 @@ int http2_on_send_data(nghttp2_session *ng, nghttp2_frame *frame, const uint8_t 
     ASSERT(frame->data.padlen == 0 && size <= stream->queued_bytes);
     stream_write(session->stream, head, 9);
     stream->queued_bytes -= size;
+    session->queued_bytes -= size;
     while (size > 0) {
         struct http2_chunk *chunk = LIST_ENTRY(stream->chunks.next, struct http2_chunk, node);
         size -= chunk_send(chunk, session->stream, size);
@@ -193,6 +195,7 @@ void http2_stream_write(struct http2_stream *stream, struct bytes prefix, struct
     }
     list_append(&stream->chunks, &chunk->node);
     stream->queued_bytes += chunk->size;
+    stream->session->queued_bytes += chunk->size;
     if (stream->queued_bytes > HTTP2_LOW_BYTES) {
         stream->owes_drained = true;
     }

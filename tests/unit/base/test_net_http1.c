@@ -197,6 +197,7 @@ struct raw {
     struct stream *stream;
     const char *text;
     bool by_bytes;
+    bool stops_reading; /* at the first bytes, which also stops the loop */
     size_t sent;
     struct loop_timer next;
     struct buf answer;
@@ -225,6 +226,10 @@ static void raw_on_data(void *ctx, struct bytes data)
 {
     struct raw *raw = ctx;
     buf_append(&raw->answer, data.data, data.size);
+    if (raw->stops_reading) {
+        stream_pause(raw->stream);
+        loop_stop(raw->bench->loop);
+    }
 }
 
 static void raw_on_close(void *ctx, int code, const char *text)
@@ -390,6 +395,35 @@ static void a_head_that_never_ends_meets_its_deadline(void **state)
 
     assert_string_equal(answer, "");
     mem_free(answer);
+}
+
+static void a_client_that_asks_and_does_not_read_waits(void **state)
+{
+    struct bench *bench = *state;
+    struct raw raw = {.bench = bench};
+    struct buf text;
+    buf_init(&text, BUF_NO_LIMIT);
+    for (int i = 0; i < 50; i++) {
+        buf_append_str(&text, "GET /big HTTP/1.1\r\n\r\n");
+    }
+    raw.text = buf_cstr(&text);
+    buf_init(&raw.answer, BUF_NO_LIMIT);
+    loop_timer_init(bench->loop, &raw.next, raw_send_next, &raw);
+    resolve_start(NULL, bench->loop, &bench->url, resolved, &raw);
+    raw.stops_reading = true;
+    run(bench);
+    loop_timer_set(&bench->give_up, 100);
+    loop_run(bench->loop);
+
+    size_t answered = 0;
+    for (const char *c = bench->log; *c != '\0'; c++) {
+        answered += *c == '.' ? 1 : 0;
+    }
+
+    assert_true(answered > 0 && answered <= 4);
+    stream_free(raw.stream);
+    buf_free(&raw.answer);
+    buf_free(&text);
 }
 
 /* One exchange of our client. */
@@ -616,6 +650,7 @@ int main(void)
         T(broken_requests_are_refused),
         T(heads_over_the_limit_get_431),
         T(a_head_that_never_ends_meets_its_deadline),
+        T(a_client_that_asks_and_does_not_read_waits),
         T(the_client_keeps_its_connection),
         T(a_large_upload_meets_back_pressure),
         T(an_upload_may_be_refused_before_its_end),

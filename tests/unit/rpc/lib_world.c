@@ -241,6 +241,16 @@ void world_wait(_Atomic uint64_t *counter, uint64_t value)
     fail_msg("waited in vain");
 }
 
+void world_wait_started(struct world *world, uint64_t calls)
+{
+    struct grpc_stats stats = {0};
+    for (int i = 0; i < 20000 && stats.started_calls < calls; i++) {
+        grpc_server_stats(world->grpc, &stats);
+        usleep(1000);
+    }
+    assert_true(stats.started_calls >= calls);
+}
+
 int world_connect(const struct world *world)
 {
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);

@@ -49,6 +49,9 @@ void world_run(struct world *world, void (*fn)(void *ctx), void *ctx);
 /* Waits until *counter is at least value; fails the test after some seconds. */
 void world_wait(_Atomic uint64_t *counter, uint64_t value);
 
+/* Waits until so many calls have begun. */
+void world_wait_started(struct world *world, uint64_t calls);
+
 /* A blocking TCP connection to the port. */
 int world_connect(const struct world *world);
 

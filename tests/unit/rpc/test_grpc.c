@@ -283,6 +283,7 @@ static void a_lost_connection_cancels_its_calls(void **state)
         client_send(client, call, "x", 1, true);
     }
     client_flush(client);
+    world_wait_started(world, 3);
 
     client_close(client);
 

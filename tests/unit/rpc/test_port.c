@@ -341,18 +341,33 @@ static void streams_over_the_limit_are_refused(void **state)
     write_all(fd, EMPTY_SETTINGS, FRAME_HEAD);
     write_all(fd, frames.data, frames.size);
 
-    struct grpc_stats stats = {0};
-    for (int i = 0; i < 5000 && stats.started_calls < 10; i++) {
-        grpc_server_stats(world->grpc, &stats);
-        usleep(1000);
-    }
+    world_wait_started(world, 10);
+    struct client *other = client_open(world, false);
+    client_unary(other, "/test.Echo/Unary", "one turn of the loop later");
+    struct grpc_stats stats;
+    grpc_server_stats(world->grpc, &stats);
 
-    assert_int_equal(stats.started_calls, 10);
+    assert_int_equal(stats.started_calls, 10 + 1);
     assert_int_equal(stats.open_calls, 10);
+    client_close(other);
     close(fd);
     world_wait(&world->cancels[GRPC_CANCEL_LOST], 10);
     buf_free(&block);
     buf_free(&frames);
+    world_stop(world);
+}
+
+static void a_client_that_does_not_answer_our_ping_is_cut(void **state)
+{
+    (void)state;
+    struct grpc_server_config limits = {.keepalive_interval_ms = 20, .keepalive_timeout_ms = 20};
+    struct world *world = world_start(&limits);
+    size_t size = 0;
+
+    char *answer = speak_raw(world, "", 0, &size);
+
+    assert_int_equal(answer[size - 17 + 3], NGHTTP2_PING);
+    mem_free(answer);
     world_stop(world);
 }
 
@@ -413,6 +428,7 @@ int main(void)
         T(an_address_in_use_is_said_as_etcd_says_it),
 #undef T
         cmocka_unit_test(streams_over_the_limit_are_refused),
+        cmocka_unit_test(a_client_that_does_not_answer_our_ping_is_cut),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
