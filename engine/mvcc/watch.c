@@ -254,7 +254,6 @@ static void stream_tick(struct watch_stream *stream)
         }
         if (watcher->is_quiet && watcher->state == WATCHER_IDLE &&
             stream->hub->revision >= watcher->start_revision) {
-            watcher->progress_is_due = true;
             list_remove(&watcher->ready_node);
             list_append(&stream->ready, &watcher->ready_node);
             watch_stream_announce(stream);

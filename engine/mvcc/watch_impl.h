@@ -100,7 +100,7 @@ struct watcher {
     struct watch_stream *stream;
     struct watch_group *group;
     struct list group_node;
-    struct list ready_node; /* in stream->ready when there is something to do */
+    struct list ready_node; /* in stream->ready: busy, or idle and owed a progress notification */
     enum watcher_state state;
     int64_t id;
     int64_t start_revision;
@@ -111,8 +111,7 @@ struct watcher {
     bool wants_fragments;
     bool drops_puts;
     bool drops_deletes;
-    bool is_quiet;        /* no event since the last progress tick */
-    bool progress_is_due; /* a tick found it idle and quiet */
+    bool is_quiet; /* no event since the last progress tick */
 };
 
 struct watch_stream {

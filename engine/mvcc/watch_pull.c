@@ -253,13 +253,9 @@ static int watcher_pull(struct watcher *watcher, size_t stop_size, struct event_
                         struct buf *out)
 {
     struct watch_stream *stream = watcher->stream;
-    bool progress_is_due = watcher->progress_is_due;
-    watcher->progress_is_due = false;
     if (watcher->state == WATCHER_IDLE) {
         list_remove(&watcher->ready_node);
-        if (progress_is_due) {
-            progress_write(stream, watcher->id, out);
-        }
+        progress_write(stream, watcher->id, out);
         return 0;
     }
     if (watcher->state == WATCHER_LIVE && live_is_lost(watcher)) {

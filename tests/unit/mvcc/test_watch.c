@@ -705,6 +705,85 @@ static void watchers_go_on_in_a_key_space_that_was_replaced(void **state)
     world_close(&ahead);
 }
 
+static void an_idle_watcher_was_told_all_that_the_hub_knew(void **state)
+{
+    (void)state;
+    struct bench bench;
+    bench_open(&bench);
+    struct world ahead;
+    world_open(&ahead, NULL);
+    watch_key(&bench, "a", NULL, 0);
+    pull(&bench);
+    put(&bench, "b", "1");
+    put(&bench, "b", "2");
+    world_put(&ahead, "b", "1");
+    world_put(&ahead, "b", "2");
+    world_put(&ahead, "a", "1");
+    assert_int_equal(mvcc_compact(ahead.mvcc, &ahead.batch, 4), 0);
+
+    watch_hub_reset(bench.hub, ahead.mvcc);
+    assert_string_equal(pull(&bench), "0@4 +a=1:4\n");
+    mvcc_release(ahead.mvcc);
+    bench_close(&bench);
+    world_close(&ahead);
+}
+
+static void ranges_that_read_alike_are_not_mixed_up(void **state)
+{
+    (void)state;
+    struct bench bench;
+    bench_open(&bench);
+    watch_key(&bench, "b", "cd", 0);
+    watch_key(&bench, "bc", "d", 0);
+    pull(&bench);
+
+    put(&bench, "bb", "1");
+    tells(pull(&bench), " +bb=1:2", 2, "0");
+    put(&bench, "ce", "1");
+    tells(pull(&bench), " +ce=1:3", 3, "1");
+    bench_close(&bench);
+}
+
+static void a_key_made_anew_has_no_prev_kv(void **state)
+{
+    (void)state;
+    struct bench bench;
+    bench_open(&bench);
+    Etcdserverpb__WatchCreateRequest create = create_of("a", NULL, 0);
+    create.prev_kv = 1;
+    send_create(bench.stream, create);
+    put(&bench, "a", "1");
+    pull(&bench);
+    struct key_span span = key_span_of(bytes_of_str("a"), (struct bytes){NULL, 0});
+    mvcc_txn_begin(bench.world.mvcc, &bench.world.batch);
+    mvcc_txn_delete(bench.world.mvcc, &span);
+    mvcc_txn_put(bench.world.mvcc, bytes_of_str("a"), bytes_of_str("2"), 0);
+    mvcc_txn_end(bench.world.mvcc);
+    assert_int_equal(watch_hub_notify(bench.hub), 0);
+
+    assert_string_equal(pull(&bench), "0@3 -a=:3<1 +a=2:3\n");
+    bench_close(&bench);
+}
+
+static void who_waits_for_the_future_is_told_no_progress(void **state)
+{
+    (void)state;
+    struct bench bench;
+    bench_open(&bench);
+    Etcdserverpb__WatchCreateRequest create = create_of("a", NULL, 3);
+    create.progress_notify = 1;
+    send_create(bench.stream, create);
+    pull(&bench);
+
+    watch_hub_tick(bench.hub, MINUTE_MS);
+    assert_string_equal(pull(&bench), "");
+    put(&bench, "b", "1");
+    put(&bench, "b", "2");
+    watch_hub_tick(bench.hub, 2 * MINUTE_MS);
+    assert_string_equal(pull(&bench), "0@3\n");
+    bench_close(&bench);
+}
+
 static void a_watcher_far_behind_gets_many_revisions_at_once(void **state)
 {
     (void)state;
@@ -786,6 +865,10 @@ int main(void)
         cmocka_unit_test(a_stream_is_announced_once_until_it_ran_dry),
         cmocka_unit_test(a_client_that_only_asks_is_stopped),
         cmocka_unit_test(watchers_go_on_in_a_key_space_that_was_replaced),
+        cmocka_unit_test(an_idle_watcher_was_told_all_that_the_hub_knew),
+        cmocka_unit_test(ranges_that_read_alike_are_not_mixed_up),
+        cmocka_unit_test(a_key_made_anew_has_no_prev_kv),
+        cmocka_unit_test(who_waits_for_the_future_is_told_no_progress),
         cmocka_unit_test(a_watcher_far_behind_gets_many_revisions_at_once),
         cmocka_unit_test(a_group_that_overflows_loses_nothing),
     };
