@@ -14,8 +14,8 @@ struct apiserver;
 struct store;
 
 struct apiserver_config {
-    const char *dir;  /* state folder, made when absent */
-    uint16_t port;    /* 0: any free port */
+    const char *dir;   /* state folder, made when absent */
+    uint16_t port;     /* 0: any free port */
     const char *token; /* NULL: kept in dir/token, made at random the first time */
 };
 
@@ -54,13 +54,15 @@ const char *apiserver_token(const struct apiserver *server);
 /* Registers the source of Pod logs (copied); NULL takes it away. Without one logs answer 501. */
 void apiserver_set_logs(struct apiserver *server, const struct pod_logs *logs);
 
-/* Ends all watches and connections and joins all threads but the callers of store.h; writes the state. */
+/* Ends all watches and connections and joins all threads but the callers of store.h; writes the
+ * state. */
 void apiserver_stop(struct apiserver *server);
 
 /* Frees what is left after apiserver_stop, the store included. */
 void apiserver_free(struct apiserver *server);
 
-/* Writes a kubeconfig for the server (cluster, user, context "playground") atomically, mode 0600. */
+/* Writes a kubeconfig for the server (cluster, user, context "playground") atomically, mode 0600.
+ */
 BASE_MUST_CHECK int apiserver_write_kubeconfig(const struct apiserver *server, const char *path,
                                                struct err *err);
 

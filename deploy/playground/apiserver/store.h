@@ -17,16 +17,17 @@
 struct store;
 
 /*
- * Each returns 0 or: E_NOT_FOUND, E_EXISTS, E_CONFLICT (stale metadata.resourceVersion, or a uid that
- * differs), E_INVALID (validation), with the API server's own text in err (may be NULL).
- * Gives *out_object (out_object may be NULL where the caller does not want it).
+ * Each returns 0 or: E_NOT_FOUND, E_EXISTS, E_CONFLICT (stale metadata.resourceVersion, or a uid
+ * that differs), E_INVALID (validation), with the API server's own text in err (may be NULL). Gives
+ * *out_object (out_object may be NULL where the caller does not want it).
  */
 BASE_MUST_CHECK int store_get(struct store *store, const char *resource, const char *ns,
                               const char *name, struct json **out_object, struct err *err);
 
 /* Gives *out_items, a JSON array of objects. label_selector ("a=b,c!=d") may be NULL. */
 BASE_MUST_CHECK int store_list(struct store *store, const char *resource, const char *ns,
-                               const char *label_selector, struct json **out_items, struct err *err);
+                               const char *label_selector, struct json **out_items,
+                               struct err *err);
 
 /* Borrows object; kind, apiVersion and metadata.namespace are filled in when absent. */
 BASE_MUST_CHECK int store_create(struct store *store, const char *resource, const char *ns,
@@ -35,7 +36,8 @@ BASE_MUST_CHECK int store_create(struct store *store, const char *resource, cons
 
 /*
  * Replaces everything but status (update) or the status alone (update_status; for Pods also what
- * a kubelet may set). Borrows object. With metadata.resourceVersion: only if it is still the newest.
+ * a kubelet may set). Borrows object. With metadata.resourceVersion: only if it is still the
+ * newest.
  */
 BASE_MUST_CHECK int store_update(struct store *store, const char *resource, const char *ns,
                                  const struct json *object, struct json **out_object,
@@ -81,8 +83,9 @@ BASE_MUST_CHECK int store_watch_open(struct store *store, const char *resource, 
                                      struct store_watch **out_watch, struct err *err);
 
 /*
- * Waits up to timeout_ms for the next event. 0: *out_event is filled; E_TIMEOUT; E_CLOSED: cancelled
- * or the server stops; E_COMPACTED: the reader was too slow for the ring: close and open again.
+ * Waits up to timeout_ms for the next event. 0: *out_event is filled; E_TIMEOUT; E_CLOSED:
+ * cancelled or the server stops; E_COMPACTED: the reader was too slow for the ring: close and open
+ * again.
  */
 BASE_MUST_CHECK int store_watch_next(struct store_watch *watch, uint32_t timeout_ms,
                                      struct store_event *out_event);
@@ -94,9 +97,9 @@ void store_watch_cancel(struct store_watch *watch);
 void store_watch_close(struct store_watch *watch);
 
 /*
- * Records a core/v1 Event about object (borrowed; kind, metadata and uid are read). type is "Normal" or
- * "Warning"; component names who says it ("kubelet"), host may be NULL. Same reason and message about the
- * same object raise the count of the Event that is there.
+ * Records a core/v1 Event about object (borrowed; kind, metadata and uid are read). type is
+ * "Normal" or "Warning"; component names who says it ("kubelet"), host may be NULL. Same reason and
+ * message about the same object raise the count of the Event that is there.
  */
 void store_record_event(struct store *store, const struct json *object, const char *type,
                         const char *reason, const char *message, const char *component,
