@@ -47,6 +47,7 @@ struct grpc_server {
     struct list conns;
     struct handle_table handles;
     size_t receive_bytes; /* of unfinished requests */
+    bool draining;
     struct grpc_counters counters;
 };
 
@@ -473,6 +474,9 @@ void grpc_server_adopt(struct grpc_server *server, struct stream *stream, struct
     list_append(&server->conns, &conn->node);
     count(&server->counters.open_connections, 1);
     conn->session = http2_session_adopt(&server->http2, stream, conn);
+    if (server->draining) {
+        http2_session_drain(conn->session);
+    }
     if (first.size > 0) {
         http2_session_feed(conn->session, first);
     }
@@ -480,6 +484,7 @@ void grpc_server_adopt(struct grpc_server *server, struct stream *stream, struct
 
 void grpc_server_drain(struct grpc_server *server)
 {
+    server->draining = true;
     LIST_EACH(node, &server->conns)
     {
         http2_session_drain(LIST_ENTRY(node, struct grpc_conn, node)->session);
