@@ -11,6 +11,7 @@
 #include "base/net/http1.h"
 #include "base/net/loop.h"
 #include "base/net/resolve.h"
+#include "base/seam/disk.h"
 #include "engine/raft/types.h"
 
 #define PEER_URLS_MAX 8u
@@ -24,7 +25,8 @@ struct peer_transport;
 
 struct peer_transport_config {
     struct loop *loop;
-    struct resolver *resolver; /* borrowed */
+    struct resolver *resolver;    /* borrowed */
+    const struct disk_seam *disk; /* borrowed */
     uint64_t self_id;
     uint64_t cluster_id;
     const char *server_version;      /* X-Server-Version */

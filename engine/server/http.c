@@ -14,6 +14,7 @@
 #include "engine/server/rpc.h"
 #include "lease.pb-c.h"
 
+#define PEER_BODY_BYTES_MAX (64u * 1024u * 1024u) /* one message through the pipeline */
 #define METRICS_BYTES_MAX (4u * 1024u * 1024u)
 #define TEXT_PLAIN        "text/plain; charset=utf-8"
 #define CLUSTER_ID_HEADER "X-Etcd-Cluster-ID"
@@ -233,6 +234,7 @@ void io_http_start(struct server *server)
     server->client_http = http1_server_new(&config);
     config.on_request = on_metrics_request;
     server->metrics_http = http1_server_new(&config);
+    config.body_bytes_max = PEER_BODY_BYTES_MAX;
     config.on_head = on_peer_head;
     config.on_request = on_peer_request;
     config.on_drained = on_peer_drained;

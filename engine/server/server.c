@@ -259,6 +259,7 @@ static void io_start_now(void *ctx)
         .min_cluster_version = SERVER_MIN_CLUSTER_VERSION,
         .self_peer_urls = buf_cstr(&urls),
         .snap_dir = server->snap_dir,
+        .disk = server->disk,
         .ctx = server,
         .on_message = io_on_message,
         .on_snapshot = io_on_snapshot,

@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A snapshot that a leader posts: the envelope is read first, the database goes to a temporary file
+ * as it arrives, and only a whole, synced, renamed file is reported.
+ */
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "base/alloc.h"
+#include "base/log.h"
+#include "engine/peer/internal.h"
+#include "engine/proto/raftpb.h"
+
+#define ENVELOPE_BYTES_MAX (64u * 1024u * 1024u)
+
+struct snapshot_receive {
+    struct peer_transport *transport;
+    struct buf envelope; /* length and message, until whole */
+    bool has_message;
+    struct raft_message message;
+    struct disk_file *file;
+    char *path;
+    uint64_t file_bytes;
+    bool failed;
+};
+
+void snapshot_receive_free(struct snapshot_receive *receive)
+{
+    const struct disk_seam *disk = receive->transport->config.disk;
+    if (receive->file != NULL) {
+        disk->close(receive->file);
+        (void)disk->remove(disk->ctx,
+                           receive->path); /* what is left of it goes at the next start */
+    }
+    raft_message_clear(&receive->message);
+    buf_free(&receive->envelope);
+    mem_free(receive->path);
+    mem_free(receive);
+}
+
+static void refuse(struct snapshot_receive *receive, struct http1_request *request, int status,
+                   const char *text)
+{
+    receive->failed = true;
+    LOG_WARN("failed to receive a snapshot", LOG_STR("error", text));
+    http1_respond_error(request, status, text);
+}
+
+static int open_file(struct snapshot_receive *receive)
+{
+    const struct disk_seam *disk = receive->transport->config.disk;
+    receive->path = str_printf("%s/tmp.%016" PRIx64, receive->transport->config.snap_dir,
+                               receive->message.snapshot->index);
+    return disk->open(disk->ctx, receive->path, DISK_CREATE, &receive->file);
+}
+
+/* Takes the envelope from the front; *out_rest is what belongs to the database. */
+static int read_envelope(struct snapshot_receive *receive, struct bytes *out_rest)
+{
+    size_t used = 0;
+    bool beat = false;
+    int rc = codec_message_decode(buf_bytes(&receive->envelope), &used, &receive->message, &beat);
+    if (rc != 0) {
+        return rc;
+    }
+    if (beat || receive->message.type != RAFT_MSG_SNAP || receive->message.snapshot == NULL) {
+        return E_CORRUPT;
+    }
+    receive->has_message = true;
+    *out_rest = bytes_of(receive->envelope.data + used, receive->envelope.size - used);
+    LOG_INFO("receiving database snapshot",
+             LOG_HEX("remote-snapshot-sender-id", receive->message.from),
+             LOG_U64("incoming-snapshot-index", receive->message.snapshot->index));
+    return open_file(receive);
+}
+
+static int write_part(struct snapshot_receive *receive, struct bytes part)
+{
+    const struct disk_seam *disk = receive->transport->config.disk;
+    int rc = part.size == 0
+                 ? 0
+                 : disk->write_at(receive->file, receive->file_bytes, part.data, part.size);
+    receive->file_bytes += rc == 0 ? part.size : 0;
+    return rc;
+}
+
+/* The file is whole: durable first, then it gets its name, then Raft hears of it. */
+static int finish(struct snapshot_receive *receive)
+{
+    const struct disk_seam *disk = receive->transport->config.disk;
+    const char *dir = receive->transport->config.snap_dir;
+    char *final_path =
+        str_printf("%s/%016" PRIx64 ".snap.db", dir, receive->message.snapshot->index);
+    int rc = disk->sync(receive->file);
+    if (rc == 0) {
+        rc = disk->rename(disk->ctx, receive->path, final_path);
+    }
+    if (rc == 0) {
+        rc = disk->sync_dir(disk->ctx, dir);
+    }
+    if (rc == 0) {
+        disk->close(receive->file);
+        receive->file = NULL;
+        receive->transport->config.on_snapshot(receive->transport->config.ctx, &receive->message,
+                                               final_path);
+    }
+    mem_free(final_path);
+    return rc;
+}
+
+static void on_part(void *ctx, struct http1_request *request, struct bytes part, bool at_end)
+{
+    (void)ctx;
+    struct taken *taken = http1_user(request);
+    struct snapshot_receive *receive = taken->receive;
+    int rc = 0;
+    if (receive->failed) {
+        return;
+    }
+    if (!receive->has_message) {
+        struct bytes rest = {NULL, 0};
+        rc = buf_append(&receive->envelope, part.data, part.size);
+        if (rc == 0) {
+            rc = read_envelope(receive, &rest);
+        }
+        if (rc == E_AGAIN && !at_end) {
+            return;
+        }
+        if (rc != 0) {
+            refuse(receive, request, 400, "failed to decode raft message");
+            return;
+        }
+        part = rest;
+    }
+    rc = write_part(receive, part);
+    if (rc == 0 && at_end) {
+        rc = finish(receive);
+    }
+    if (rc != 0) {
+        refuse(receive, request, 500, err_code_text(rc));
+    } else if (at_end) {
+        http1_respond(request, 204, NULL, (struct bytes){NULL, 0});
+    }
+}
+
+void snapshot_receive_start(struct peer_transport *transport, struct http1_request *request)
+{
+    struct taken *taken = http1_user(request);
+    struct snapshot_receive *receive = mem_zalloc(sizeof(*receive));
+    receive->transport = transport;
+    buf_init(&receive->envelope, ENVELOPE_BYTES_MAX);
+    taken->receive = receive;
+    http1_stream_body(request, on_part);
+}

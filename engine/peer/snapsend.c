@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* POST /raft/snapshot: an envelope, then the database as it comes out of a pipe. */
+#include <errno.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/log.h"
+#include "engine/peer/internal.h"
+#include "engine/proto/raftpb.h"
+
+struct snapshot_send {
+    struct peer *peer;
+    struct http1_client *client;
+    int fd;
+    struct loop_fd readable;
+    bool watching;
+    uint64_t left_bytes;
+    int status;
+};
+
+static void send_free(struct snapshot_send *send)
+{
+    if (send->watching) {
+        loop_remove(&send->readable);
+    }
+    http1_client_free(send->client);
+    close(send->fd);
+    mem_free(send);
+}
+
+void snapshot_send_free(struct peer *peer)
+{
+    if (peer->snapshot != NULL) {
+        send_free(peer->snapshot);
+        peer->snapshot = NULL;
+    }
+}
+
+static void send_end(struct snapshot_send *send, bool delivered)
+{
+    struct peer *peer = send->peer;
+    struct peer_transport *transport = peer->transport;
+    uint64_t id = peer->id;
+    peer->snapshot = NULL;
+    send_free(send);
+    LOG_INFO(delivered ? "sent database snapshot" : "failed to send database snapshot",
+             LOG_HEX("remote-peer-id", id));
+    transport->config.on_snapshot_status(transport->config.ctx, id, delivered);
+}
+
+static void on_pipe(void *ctx, uint32_t events)
+{
+    (void)events;
+    struct snapshot_send *send = ctx;
+    uint8_t chunk[PEER_SNAPSHOT_CHUNK_BYTES];
+    ssize_t size = read(send->fd, chunk, sizeof(chunk));
+    if (size < 0 && (errno == EAGAIN || errno == EINTR)) {
+        return;
+    }
+    if (size <= 0 || (uint64_t)size > send->left_bytes) {
+        send_end(send, false); /* whoever writes the snapshot has given up */
+        return;
+    }
+    send->left_bytes -= (uint64_t)size;
+    bool room = http1_client_write(send->client, chunk, (size_t)size);
+    if (send->left_bytes == 0) {
+        loop_remove(&send->readable);
+        send->watching = false;
+        http1_client_end_body(send->client);
+    } else if (!room) {
+        loop_set_events(&send->readable, 0); /* on_room goes on */
+    }
+}
+
+static void on_room(void *ctx, struct http1_client *client)
+{
+    struct snapshot_send *send = ctx;
+    (void)client;
+    if (send->watching) {
+        loop_set_events(&send->readable, LOOP_READABLE);
+    }
+}
+
+static void on_answer(void *ctx, const struct http1_client_answer *answer)
+{
+    ((struct snapshot_send *)ctx)->status = answer->status;
+}
+
+static void on_done(void *ctx, int code, const char *text)
+{
+    struct snapshot_send *send = ctx;
+    if (code != 0 || send->status != 204) {
+        LOG_WARN("a peer did not take a snapshot", LOG_HEX("remote-peer-id", send->peer->id),
+                 LOG_I64("status", send->status), LOG_STR("error", text == NULL ? "" : text));
+    }
+    send_end(send, code == 0 && send->status == 204);
+}
+
+static int send_begin(struct snapshot_send *send, const struct raft_message *message, uint64_t size)
+{
+    struct peer *peer = send->peer;
+    struct http1_header headers[PEER_HEADERS_MAX + 1];
+    char ids[3][PEER_ID_TEXT];
+    size_t count = peer_headers(peer->transport, peer->id, headers, ids);
+    headers[count++] = (struct http1_header){"Content-Type", "application/octet-stream"};
+    struct buf envelope;
+    buf_init(&envelope, BUF_NO_LIMIT);
+    codec_message_encode(message, &envelope);
+    const struct http1_client_exchange exchange = {
+        .method = "POST",
+        .path = "/raft/snapshot",
+        .headers = headers,
+        .header_count = count,
+        .on_room = on_room,
+        .body_size = envelope.size + size,
+        .ctx = send,
+        .on_answer = on_answer,
+        .on_done = on_done,
+    };
+    int rc = http1_client_start(send->client, &exchange);
+    if (rc == 0) {
+        (void)http1_client_write(send->client, envelope.data, envelope.size);
+        rc = loop_add(peer->transport->config.loop, &send->readable, send->fd, LOOP_READABLE,
+                      on_pipe, send);
+        send->watching = rc == 0;
+    }
+    buf_free(&envelope);
+    return rc;
+}
+
+void peer_send_snapshot(struct peer_transport *transport, struct raft_message *message, int fd,
+                        uint64_t size)
+{
+    struct peer *peer = peer_find(transport, message->to);
+    uint64_t to = message->to;
+    if (peer == NULL || peer->snapshot != NULL || size == 0) {
+        close(fd);
+        raft_message_clear(message);
+        transport->config.on_snapshot_status(transport->config.ctx, to, false);
+        return;
+    }
+    struct snapshot_send *send = mem_zalloc(sizeof(*send));
+    send->peer = peer;
+    send->fd = fd;
+    send->left_bytes = size;
+    send->client = peer_client_new(peer);
+    peer->snapshot = send;
+    if (send->client == NULL || send_begin(send, message, size) != 0) {
+        send_end(send, false);
+    }
+    raft_message_clear(message);
+}
