@@ -158,7 +158,8 @@ struct mvcc_event {
     struct bytes record;
 };
 
-/* Return false to stop. No writes from inside. */
+/* Return false to stop. No writes from inside; reads (mvcc_get_at for prev_kv) are fine, but not
+ * another mvcc_each_event or mvcc_hash_slice: they share one cursor of the store. */
 typedef bool (*mvcc_event_fn)(void *ctx, const struct mvcc_event *event);
 
 /* Visits the changes with from <= main <= to, in order, from the store and the tail. from must be

@@ -195,6 +195,7 @@ static void all_writes_share_a_revision_and_reads_see_those_before_them(void **s
     txn_then(requests, txn, op_put(requests, "b", "2"));
     txn_then(requests, txn, op_range(requests, range_of(requests, "a", "z")));
     txn_then(requests, txn, op_delete(requests, "c", ""));
+    txn_then(requests, txn, op_put(requests, "d", "2"));
     Etcdserverpb__RangeRequest *before = range_of(requests, "a", "z");
     before->revision = 3;
     txn_then(requests, txn, op_range(requests, before));
@@ -202,7 +203,7 @@ static void all_writes_share_a_revision_and_reads_see_those_before_them(void **s
     assert_int_equal(run(&bench, txn), 0);
 
     assert_int_equal(bench.revision, 4);
-    assert_int_equal(bench.response->n_responses, 5);
+    assert_int_equal(bench.response->n_responses, 6);
     Etcdserverpb__ResponseOp **ops = bench.response->responses;
     assert_int_equal(ops[0]->response_range->count, 2);
     assert_int_equal(ops[0]->response_range->header->revision, 3);
@@ -213,8 +214,9 @@ static void all_writes_share_a_revision_and_reads_see_those_before_them(void **s
     assert_int_equal(ops[2]->response_range->kvs[1]->mod_revision, 4);
     assert_int_equal(ops[3]->response_delete_range->deleted, 1);
     assert_int_equal(ops[3]->response_delete_range->header->revision, 4);
-    assert_int_equal(ops[4]->response_range->count, 2);
-    assert_int_equal(bench.world.batch.op_count, 4);
+    assert_int_equal(ops[5]->response_range->count, 2);
+    assert_memory_equal(ops[5]->response_range->kvs[1]->key.data, "c", 1); /* as before it all */
+    assert_int_equal(bench.world.batch.op_count, 5);
     tear_down(&bench);
 }
 
@@ -296,6 +298,12 @@ static void an_error_in_the_last_operation_leaves_no_trace_of_the_first(void **s
         assert_int_equal(run(&bench, txn), wants[i]);
     }
     Etcdserverpb__TxnRequest *txn = txn_of(requests);
+    Etcdserverpb__RangeRequest *at_mark = range_of(requests, "there", "");
+    at_mark->revision = 3; /* the compact revision itself can be read */
+    txn_then(requests, txn, op_range(requests, at_mark));
+    assert_int_equal(run(&bench, txn), 0);
+    assert_int_equal(bench.response->responses[0]->response_range->count, 1);
+    txn = txn_of(requests);
     txn_then(requests, txn, op_put(requests, "a", "1"));
     txn_then(requests, txn, op_put(requests, "missing", ""));
     txn->success[1]->request_put->ignore_value = true;
