@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Heap memory. None of these returns NULL: a process that cannot allocate stops with a clear message
- * (docs/decisions/001), because every queue and buffer that input can grow has a limit of its own.
+ * Heap memory. None of these returns NULL: a process that cannot allocate stops with a clear
+ * message (docs/decisions/001), because every queue and buffer that input can grow has a limit of
+ * its own.
  */
 #ifndef BASE_ALLOC_H
 #define BASE_ALLOC_H

@@ -6,7 +6,7 @@
 #include "base/assert.h"
 
 #define ARENA_BLOCK_BYTES 4096u
-#define ARENA_ALIGN 16u
+#define ARENA_ALIGN       16u
 
 struct arena_block {
     struct arena_block *next;

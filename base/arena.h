@@ -24,7 +24,8 @@ void arena_free(struct arena *arena);
 /* Gives size bytes aligned to 16, or NULL past max_bytes. */
 void *arena_alloc(struct arena *arena, size_t size);
 
-/* As arena_alloc, zero-filled; stops the process past max_bytes (for callers that sized the arena). */
+/* As arena_alloc, zero-filled; stops the process past max_bytes (for callers that sized the arena).
+ */
 void *arena_zalloc(struct arena *arena, size_t size);
 
 /* Gives a copy; an empty run gives {NULL, 0}. Stops the process past max_bytes. */

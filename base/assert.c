@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Assertion failures: one line, then abort (a core dump, and a restart by whoever supervises us). */
+/* Assertion failures: one line, then abort (a core dump, and a restart by whoever supervises us).
+ */
 #include "base/assert.h"
 
 #include <stdio.h>

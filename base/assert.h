@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Assertions that stay in release builds: a broken invariant stops the process, it never goes on. */
+/* Assertions that stay in release builds: a broken invariant stops the process, it never goes on.
+ */
 #ifndef BASE_ASSERT_H
 #define BASE_ASSERT_H
 
@@ -8,11 +9,11 @@
 /* Prints the failed condition to stderr and aborts. */
 BASE_NORETURN void base_assert_fail(const char *file, int line, const char *condition);
 
-#define ASSERT(cond)                                        \
-    do {                                                    \
-        if (!(cond)) {                                      \
-            base_assert_fail(__FILE__, __LINE__, #cond);    \
-        }                                                   \
+#define ASSERT(cond)                                                                               \
+    do {                                                                                           \
+        if (!(cond)) {                                                                             \
+            base_assert_fail(__FILE__, __LINE__, #cond);                                           \
+        }                                                                                          \
     } while (0)
 
 #endif

@@ -30,7 +30,8 @@ void buf_clear(struct buf *buf);
 /* Makes room for extra more bytes and gives the place, or NULL past the limit. */
 uint8_t *buf_reserve(struct buf *buf, size_t extra);
 
-/* Append; each returns 0 or E_TOO_BIG (also kept in overflowed, so that a run can be checked once). */
+/* Append; each returns 0 or E_TOO_BIG (also kept in overflowed, so that a run can be checked once).
+ */
 int buf_append(struct buf *buf, const void *data, size_t size);
 int buf_append_str(struct buf *buf, const char *text);
 int buf_append_byte(struct buf *buf, uint8_t byte);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* CRC-32C (Castagnoli), as Go's crc32.Update: crc is the value after the bytes before, 0 at first. */
+/* CRC-32C (Castagnoli), as Go's crc32.Update: crc is the value after the bytes before, 0 at first.
+ */
 #ifndef BASE_CRC32C_H
 #define BASE_CRC32C_H
 

@@ -7,10 +7,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define BASE_MUST_CHECK __attribute__((warn_unused_result))
+#define BASE_MUST_CHECK        __attribute__((warn_unused_result))
 #define BASE_PRINTF(fmt, args) __attribute__((format(printf, fmt, args)))
-#define BASE_NORETURN __attribute__((noreturn))
-#define BASE_UNUSED __attribute__((unused))
+#define BASE_NORETURN          __attribute__((noreturn))
+#define BASE_UNUSED            __attribute__((unused))
 
 #define ARRAY_COUNT(a) (sizeof(a) / sizeof((a)[0]))
 #define BASE_MIN(a, b) ((a) < (b) ? (a) : (b))

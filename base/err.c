@@ -10,8 +10,8 @@
 const char *err_code_text(int code)
 {
     switch (code) {
-#define X(name, value, text) \
-    case value:              \
+#define X(name, value, text)                                                                       \
+    case value:                                                                                    \
         return text;
         ERR_CODES(X)
 #undef X

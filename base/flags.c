@@ -71,7 +71,8 @@ int flags_parse_duration_ms(const char *text, int64_t *out_ms)
 
 static int bad_value(const struct flag *flag, const char *text, const char *wanted, struct err *err)
 {
-    return err_set(err, E_INVALID, "invalid value \"%s\" for flag -%s: %s", text, flag->name, wanted);
+    return err_set(err, E_INVALID, "invalid value \"%s\" for flag -%s: %s", text, flag->name,
+                   wanted);
 }
 
 static int set_bool(struct flag *flag, const char *text, struct err *err)
@@ -127,7 +128,8 @@ static int flag_set(struct flag *flag, const char *text, struct err *err)
     return E_INVALID;
 }
 
-static int read_environment(struct flag *flags, size_t flag_count, const char *prefix, struct err *err)
+static int read_environment(struct flag *flags, size_t flag_count, const char *prefix,
+                            struct err *err)
 {
     for (size_t i = 0; i < flag_count; i++) {
         char name[ENV_NAME_MAX];
@@ -152,7 +154,8 @@ static int read_environment(struct flag *flags, size_t flag_count, const char *p
     return 0;
 }
 
-static struct flag *find_flag(struct flag *flags, size_t flag_count, const char *name, size_t name_size)
+static struct flag *find_flag(struct flag *flags, size_t flag_count, const char *name,
+                              size_t name_size)
 {
     for (size_t i = 0; i < flag_count; i++) {
         if (strlen(flags[i].name) == name_size && memcmp(flags[i].name, name, name_size) == 0) {
@@ -163,7 +166,8 @@ static struct flag *find_flag(struct flag *flags, size_t flag_count, const char 
 }
 
 /* Reads the flag at argv[*at]; *at moves behind what it used. */
-static int parse_one(struct flag *flags, size_t flag_count, int argc, char **argv, int *at, struct err *err)
+static int parse_one(struct flag *flags, size_t flag_count, int argc, char **argv, int *at,
+                     struct err *err)
 {
     const char *name = argv[*at] + (argv[*at][1] == '-' ? 2 : 1);
     const char *equals = strchr(name, '=');
@@ -189,8 +193,8 @@ static int parse_one(struct flag *flags, size_t flag_count, int argc, char **arg
     return flag_set(flag, text, err);
 }
 
-int flags_parse(struct flag *flags, size_t flag_count, const char *env_prefix, int argc, char **argv,
-                int *out_rest, struct err *err)
+int flags_parse(struct flag *flags, size_t flag_count, const char *env_prefix, int argc,
+                char **argv, int *out_rest, struct err *err)
 {
     if (env_prefix != NULL) {
         int rc = read_environment(flags, flag_count, env_prefix, err);

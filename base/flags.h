@@ -26,12 +26,13 @@ struct flag {
 };
 
 /*
- * Reads the environment (env_prefix + upper-case name with '_' for '-'; prefix NULL: none), then argv
- * (from argv[1]); a flag given in both keeps the command line's. *out_rest is the index in argv of the
- * first word that is no flag (argc when none). Returns 0 or E_INVALID with a message that names the flag.
+ * Reads the environment (env_prefix + upper-case name with '_' for '-'; prefix NULL: none), then
+ * argv (from argv[1]); a flag given in both keeps the command line's. *out_rest is the index in
+ * argv of the first word that is no flag (argc when none). Returns 0 or E_INVALID with a message
+ * that names the flag.
  */
-BASE_MUST_CHECK int flags_parse(struct flag *flags, size_t flag_count, const char *env_prefix, int argc,
-                                char **argv, int *out_rest, struct err *err);
+BASE_MUST_CHECK int flags_parse(struct flag *flags, size_t flag_count, const char *env_prefix,
+                                int argc, char **argv, int *out_rest, struct err *err);
 
 /* Prints usage of all rows with defaults to stdout. */
 void flags_print_help(const struct flag *flags, size_t flag_count);

@@ -102,7 +102,8 @@ void json_push(struct json *container, char *key, struct json *value)
 {
     if (container->count == container->capacity) {
         container->capacity = container->capacity == 0 ? 4 : container->capacity * 2;
-        container->items = mem_realloc(container->items, container->capacity * sizeof(*container->items));
+        container->items =
+            mem_realloc(container->items, container->capacity * sizeof(*container->items));
     }
     container->items[container->count++] = (struct json_item){key, value};
 }
@@ -248,7 +249,8 @@ void json_remove_at(struct json *value, size_t index)
     ASSERT(index < json_count(value));
     mem_free(value->items[index].key);
     json_free(value->items[index].value);
-    memmove(&value->items[index], &value->items[index + 1], (value->count - index - 1) * sizeof(*value->items));
+    memmove(&value->items[index], &value->items[index + 1],
+            (value->count - index - 1) * sizeof(*value->items));
     value->count--;
 }
 
@@ -345,7 +347,8 @@ bool json_path_truth(const struct json *root, const char *path, bool fallback)
 
 static bool scalars_equal(const struct json *a, const struct json *b)
 {
-    if ((a->type == JSON_INT || a->type == JSON_NUMBER) && (b->type == JSON_INT || b->type == JSON_NUMBER)) {
+    if ((a->type == JSON_INT || a->type == JSON_NUMBER) &&
+        (b->type == JSON_INT || b->type == JSON_NUMBER)) {
         if (a->type == JSON_INT && b->type == JSON_INT) {
             return a->integer == b->integer;
         }

@@ -116,7 +116,8 @@ static const yajl_callbacks CALLBACKS = {
     .yajl_end_array = on_end,
 };
 
-static void set_error(yajl_handle handle, const struct parser *parser, const char *text, size_t size, struct err *err)
+static void set_error(yajl_handle handle, const struct parser *parser, const char *text,
+                      size_t size, struct err *err)
 {
     if (parser->too_deep) {
         err_set(err, E_INVALID, "invalid JSON: nested deeper than %u", JSON_DEPTH_MAX);
@@ -124,7 +125,8 @@ static void set_error(yajl_handle handle, const struct parser *parser, const cha
     }
     unsigned char *reason = yajl_get_error(handle, 0, (const unsigned char *)text, size);
     size_t length = strcspn((const char *)reason, "\n");
-    err_set(err, E_INVALID, "invalid JSON at byte %zu: %.*s", yajl_get_bytes_consumed(handle), (int)length, reason);
+    err_set(err, E_INVALID, "invalid JSON at byte %zu: %.*s", yajl_get_bytes_consumed(handle),
+            (int)length, reason);
     yajl_free_error(handle, reason);
 }
 

@@ -11,7 +11,11 @@
 static size_t utf8_size(const uint8_t *data, size_t size)
 {
     static const uint32_t smallest[5] = {0, 0, 0x80, 0x800, 0x10000};
-    size_t length = data[0] < 0x80 ? 1 : data[0] >> 5 == 6 ? 2 : data[0] >> 4 == 14 ? 3 : data[0] >> 3 == 30 ? 4 : 0;
+    size_t length = data[0] < 0x80       ? 1
+                    : data[0] >> 5 == 6  ? 2
+                    : data[0] >> 4 == 14 ? 3
+                    : data[0] >> 3 == 30 ? 4
+                                         : 0;
     if (length == 0 || length > size) {
         return 0;
     }
@@ -50,7 +54,8 @@ void json_write_string(const char *text, size_t size, struct buf *out)
     buf_append_byte(out, '"');
     while (at < size) {
         size_t length = utf8_size(data + at, size - at);
-        bool escape = length == 1 && (data[at] < 0x20 || data[at] == '"' || data[at] == '\\' || data[at] == 0x7f);
+        bool escape = length == 1 &&
+                      (data[at] < 0x20 || data[at] == '"' || data[at] == '\\' || data[at] == 0x7f);
         if (length != 0 && !escape) {
             at += length;
             continue;
@@ -93,9 +98,11 @@ static void write_break(enum json_style style, size_t depth, struct buf *out)
     }
 }
 
-static void write_value(const struct json *value, enum json_style style, size_t depth, struct buf *out);
+static void write_value(const struct json *value, enum json_style style, size_t depth,
+                        struct buf *out);
 
-static void write_container(const struct json *value, enum json_style style, size_t depth, struct buf *out)
+static void write_container(const struct json *value, enum json_style style, size_t depth,
+                            struct buf *out)
 {
     bool is_object = value->type == JSON_OBJECT;
     buf_append_byte(out, is_object ? '{' : '[');
@@ -116,7 +123,8 @@ static void write_container(const struct json *value, enum json_style style, siz
     buf_append_byte(out, is_object ? '}' : ']');
 }
 
-static void write_value(const struct json *value, enum json_style style, size_t depth, struct buf *out)
+static void write_value(const struct json *value, enum json_style style, size_t depth,
+                        struct buf *out)
 {
     switch (json_type_of(value)) {
     case JSON_NULL:

@@ -6,7 +6,7 @@
 #include "base/assert.h"
 
 #define MAP_FIRST_CAPACITY 16u
-#define MAP_INLINE_KEY 8u
+#define MAP_INLINE_KEY     8u
 
 /* A key of up to 8 bytes lives in the slot, a longer one on the heap. */
 struct map_slot {

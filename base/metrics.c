@@ -57,7 +57,8 @@ static int compare_metrics(const void *a, const void *b)
     if (order != 0) {
         return order;
     }
-    return strcmp(left->labels == NULL ? "" : left->labels, right->labels == NULL ? "" : right->labels);
+    return strcmp(left->labels == NULL ? "" : left->labels,
+                  right->labels == NULL ? "" : right->labels);
 }
 
 static void write_histogram(const struct metric *metric, struct buf *out)
@@ -71,7 +72,8 @@ static void write_histogram(const struct metric *metric, struct buf *out)
             buf_printf(out, "%s_bucket{%s%sle=\"%g\"} %" PRIu64 "\n", metric->name, labels, comma,
                        metric->bounds[i], total);
         } else {
-            buf_printf(out, "%s_bucket{%s%sle=\"+Inf\"} %" PRIu64 "\n", metric->name, labels, comma, total);
+            buf_printf(out, "%s_bucket{%s%sle=\"+Inf\"} %" PRIu64 "\n", metric->name, labels, comma,
+                       total);
         }
     }
     double sum = (double)atomic_load_explicit(&metric->sum_nanos, memory_order_relaxed) / 1e9;

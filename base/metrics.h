@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Counters, gauges and histograms with Prometheus text output. Updates are atomic, from any thread. */
+/* Counters, gauges and histograms with Prometheus text output. Updates are atomic, from any thread.
+ */
 #ifndef BASE_METRICS_H
 #define BASE_METRICS_H
 
@@ -13,9 +14,9 @@
 enum metric_type { METRIC_COUNTER, METRIC_GAUGE, METRIC_HISTOGRAM };
 
 /*
- * One time series. labels is the text between the braces ("To=\"8e9e\"") or NULL. Define statically or
- * on the heap, register once, never free while registered. Series of one name must be registered with
- * the same help and type.
+ * One time series. labels is the text between the braces ("To=\"8e9e\"") or NULL. Define statically
+ * or on the heap, register once, never free while registered. Series of one name must be registered
+ * with the same help and type.
  */
 struct metric {
     const char *name;

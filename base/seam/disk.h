@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The disk seam: every byte that the engine makes durable goes through these functions, so that the
- * simulator can lose, tear and rot what was written. Paths are NUL-terminated. All return 0 (or what is
- * said) or a negative E_*; after an error of write, sync or rename the caller must stop the member.
+ * simulator can lose, tear and rot what was written. Paths are NUL-terminated. All return 0 (or
+ * what is said) or a negative E_*; after an error of write, sync or rename the caller must stop the
+ * member.
  */
 #ifndef BASE_SEAM_DISK_H
 #define BASE_SEAM_DISK_H
@@ -24,7 +25,8 @@ struct disk_seam {
     int (*open)(void *ctx, const char *path, enum disk_open_mode mode, struct disk_file **out_file);
     void (*close)(struct disk_file *file);
     /* Reads up to size bytes; the count in *out_read, 0 at the end of the file. */
-    int (*read_at)(struct disk_file *file, uint64_t offset, void *data, size_t size, size_t *out_read);
+    int (*read_at)(struct disk_file *file, uint64_t offset, void *data, size_t size,
+                   size_t *out_read);
     /* Writes all or fails. */
     int (*write_at)(struct disk_file *file, uint64_t offset, const void *data, size_t size);
     int (*sync)(struct disk_file *file); /* fdatasync: bytes and the size needed to read them */
@@ -36,7 +38,8 @@ struct disk_seam {
     int (*remove)(void *ctx, const char *path);
     int (*make_dir)(void *ctx, const char *path); /* mode 0700; parents must exist; 0 when there */
     int (*list_dir)(void *ctx, const char *path, disk_list_fn each, void *each_ctx);
-    int (*sync_dir)(void *ctx, const char *path); /* makes creations, renames and removals durable */
+    int (*sync_dir)(void *ctx,
+                    const char *path); /* makes creations, renames and removals durable */
     int (*free_bytes)(void *ctx, const char *path, uint64_t *out_bytes);
 };
 

@@ -15,9 +15,9 @@
 #include "lease.pb-c.h"
 
 #define PEER_BODY_BYTES_MAX (64u * 1024u * 1024u) /* one message through the pipeline */
-#define METRICS_BYTES_MAX (4u * 1024u * 1024u)
-#define TEXT_PLAIN        "text/plain; charset=utf-8"
-#define CLUSTER_ID_HEADER "X-Etcd-Cluster-ID"
+#define METRICS_BYTES_MAX   (4u * 1024u * 1024u)
+#define TEXT_PLAIN          "text/plain; charset=utf-8"
+#define CLUSTER_ID_HEADER   "X-Etcd-Cluster-ID"
 
 static bool is_get(struct http1_request *request)
 {
