@@ -237,14 +237,17 @@ static void log_action(const struct run *run, const struct action *action, int r
     const char *object = action_is_membership(action->kind) ? "" : object_kind_text(action->object);
     const char *name =
         action->name != NULL ? action->name : json_path_str(action->body, "metadata.name", "");
-    if (rc == 0) {
-        LOG_INFO("done", LOG_STR("namespace", run->namespace_), LOG_STR("cluster", run->name),
-                 LOG_STR("action", action_kind_text(action->kind)), LOG_STR("object", object),
-                 LOG_STR("name", name));
-    } else {
-        LOG_WARN("not done", LOG_STR("namespace", run->namespace_), LOG_STR("cluster", run->name),
-                 LOG_STR("action", action_kind_text(action->kind)), LOG_STR("object", object),
-                 LOG_STR("name", name), LOG_STR("error", error));
+    const struct log_field fields[] = {LOG_STR("namespace", run->namespace_),
+                                       LOG_STR("cluster", run->name),
+                                       LOG_STR("action", action_kind_text(action->kind)),
+                                       LOG_STR("object", object),
+                                       LOG_STR("name", name),
+                                       LOG_STR("error", error)};
+    bool is_soon = rc == E_AGAIN || rc == E_CONFLICT;
+    enum log_level level = rc == 0 || is_soon ? LOG_LEVEL_INFO : LOG_LEVEL_WARN;
+    if (log_enabled(level)) {
+        log_write(level, __FILE__, __LINE__, rc == 0 ? "done" : (is_soon ? "not yet" : "not done"),
+                  fields, ARRAY_COUNT(fields) - (rc == 0 ? 1 : 0));
     }
 }
 

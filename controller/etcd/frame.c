@@ -76,6 +76,7 @@ static int code_of_text(const char *text)
     case ETCD_ERR_LEARNER_NOT_READY:
     case ETCD_ERR_MEMBER_NOT_ENOUGH_STARTED:
     case ETCD_ERR_TOO_MANY_LEARNERS:
+    case ETCD_ERR_UNHEALTHY: /* some members are not connected for long enough yet */
         return E_AGAIN;
     case ETCD_ERR_NOT_LEADER:
     case ETCD_ERR_BAD_LEADER_TRANSFEREE:

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Four calls per member, read when all are done. */
+/* Three calls per member, read when all are done. */
 #include "controller/etcd/probe.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/alloc.h"
@@ -10,7 +11,7 @@
 
 #define PROBE_ARENA_MAX (64u * 1024u * 1024u)
 
-enum probe_call { PROBE_STATUS, PROBE_ALARM, PROBE_READ, PROBE_MEMBERS, PROBE_CALL_COUNT };
+enum probe_call { PROBE_STATUS, PROBE_READ, PROBE_MEMBERS, PROBE_CALL_COUNT };
 
 struct probe_target {
     char *url;
@@ -32,9 +33,6 @@ static void target_start(struct probe_target *target, struct http *http,
     Etcdserverpb__StatusRequest status = ETCDSERVERPB__STATUS_REQUEST__INIT;
     target->calls[PROBE_STATUS] = etcd_call_start(
         http, endpoint, "/etcdserverpb.Maintenance/Status", &status.base, timeout_ms);
-    Etcdserverpb__AlarmRequest alarm = ETCDSERVERPB__ALARM_REQUEST__INIT;
-    target->calls[PROBE_ALARM] =
-        etcd_call_start(http, endpoint, "/etcdserverpb.Maintenance/Alarm", &alarm.base, timeout_ms);
     /* The key is never there: the read costs nothing, and still waits for a quorum. */
     static const uint8_t KEY[] = "\0quorate/probe";
     Etcdserverpb__RangeRequest read = ETCDSERVERPB__RANGE_REQUEST__INIT;
@@ -80,6 +78,44 @@ bool etcd_probe_done(const struct etcd_probe *probe)
     return true;
 }
 
+/* Reads "memberID:8925027824743593106 alarm:NOSPACE ", as Status lists alarms among its errors. */
+static bool alarm_parse(const char *text, struct etcd_alarm *out)
+{
+    static const char ID[] = "memberID:";
+    static const char ALARM[] = "alarm:";
+    const char *id = strstr(text, ID);
+    const char *alarm = strstr(text, ALARM);
+    if (id == NULL || alarm == NULL) {
+        return false;
+    }
+    alarm += sizeof(ALARM) - 1;
+    out->member_id = strtoull(id + sizeof(ID) - 1, NULL, 10);
+    out->alarm = 0;
+    if (strncmp(alarm, "NOSPACE", 7) == 0) {
+        out->alarm = ETCD_ALARM_NOSPACE;
+    } else if (strncmp(alarm, "CORRUPT", 7) == 0) {
+        out->alarm = ETCD_ALARM_CORRUPT;
+    }
+    return out->alarm != 0;
+}
+
+/*
+ * Alarms are taken from Status, which every member answers from its own memory: the Alarm call
+ * itself would write an entry into the log of the cluster each time that somebody looks.
+ */
+static void alarms_read(struct etcd_probe *probe, const Etcdserverpb__StatusResponse *answer,
+                        struct etcd_probed *out)
+{
+    struct etcd_alarm *alarms =
+        arena_zalloc(&probe->arena, (answer->n_errors + 1) * sizeof(*alarms));
+    for (size_t i = 0; i < answer->n_errors; i++) {
+        if (alarm_parse(answer->errors[i], &alarms[out->alarm_count])) {
+            out->alarm_count++;
+        }
+    }
+    out->alarms = alarms;
+}
+
 static void status_read(struct etcd_probe *probe, const struct probe_target *target,
                         struct etcd_probed *out)
 {
@@ -108,33 +144,7 @@ static void status_read(struct etcd_probe *probe, const struct probe_target *tar
     out->db_in_use_bytes = answer->dbsizeinuse;
     out->is_learner = answer->islearner;
     out->version = answer->version;
-}
-
-static void alarms_read(struct etcd_probe *probe, const struct probe_target *target,
-                        struct etcd_probed *out)
-{
-    Etcdserverpb__AlarmResponse *answer = NULL;
-    int rc = etcd_call_result(target->calls[PROBE_ALARM], &etcdserverpb__alarm_response__descriptor,
-                              &probe->arena, (ProtobufCMessage **)(void *)&answer, NULL);
-    if (rc != 0 || answer->n_alarms == 0) {
-        return;
-    }
-    struct etcd_alarm *alarms = arena_zalloc(&probe->arena, answer->n_alarms * sizeof(*alarms));
-    for (size_t i = 0; i < answer->n_alarms; i++) {
-        alarms[i].member_id = answer->alarms[i]->memberid;
-        switch ((int)answer->alarms[i]->alarm) {
-        case ETCDSERVERPB__ALARM_TYPE__NOSPACE:
-            alarms[i].alarm = ETCD_ALARM_NOSPACE;
-            break;
-        case ETCDSERVERPB__ALARM_TYPE__CORRUPT:
-            alarms[i].alarm = ETCD_ALARM_CORRUPT;
-            break;
-        default:
-            break;
-        }
-    }
-    out->alarms = alarms;
-    out->alarm_count = answer->n_alarms;
+    alarms_read(probe, answer, out);
 }
 
 /* True when a quorum answered the read. A cluster with a CORRUPT alarm refuses it, but only after
@@ -186,7 +196,6 @@ const struct etcd_probed *etcd_probe_results(struct etcd_probe *probe, size_t *o
     ASSERT(etcd_probe_done(probe));
     for (size_t i = 0; i < probe->count && !probe->is_read; i++) {
         status_read(probe, &probe->targets[i], &probe->results[i]);
-        alarms_read(probe, &probe->targets[i], &probe->results[i]);
         members_read(probe, &probe->targets[i], &probe->results[i]);
     }
     probe->is_read = true;

@@ -80,6 +80,7 @@ static void trailers_become_codes_and_texts(void **state)
          "in sync"},
         {"2", "etcdserver: re-configuration failed due to not enough started members", E_AGAIN,
          "not enough"},
+        {"14", "etcdserver: unhealthy cluster", E_AGAIN, "unhealthy"},
         {"9", "etcdserver: not leader", E_CONFLICT, "not leader"},
         {"15", "etcdserver: corrupt cluster", E_CORRUPT, "corrupt"},
         {"4", "late", E_TIMEOUT, "late"},

@@ -21,6 +21,7 @@
 #include "base/alloc.h"
 #include "controller/etcd/change.h"
 #include "controller/etcd/probe.h"
+#include "rpc.pb-c.h"
 
 #define PORT_BASE    23600
 #define MEMBER_COUNT 3
@@ -230,8 +231,8 @@ static void a_learner_is_added_started_promoted_made_leader_and_removed(void **s
 
     etcd_probe_free(await(fixture, 1, false, &results));
     /* It refuses until both have been connected for some seconds. */
-    rc = E_UNAVAILABLE;
-    for (int tries = 0; tries < TRIES_MAX && rc == E_UNAVAILABLE; tries++) {
+    rc = E_AGAIN;
+    for (int tries = 0; tries < TRIES_MAX && rc == E_AGAIN; tries++) {
         rc = etcd_remove(fixture->http, &other, first_id, &err);
         usleep(50000);
     }
@@ -242,6 +243,39 @@ static void a_learner_is_added_started_promoted_made_leader_and_removed(void **s
     mem_free(both);
     member_stop(fixture, 0);
     member_stop(fixture, 1);
+}
+
+static void an_alarm_is_seen_without_writing_anything(void **state)
+{
+    struct fixture *fixture = *state;
+    skip_without_etcd(fixture);
+    char *alone = str_printf("m2=%s", fixture->peer_urls[2]);
+    fixture->pids[2] = member_start(fixture, 2, alone, "new");
+    const struct etcd_probed *results = NULL;
+    etcd_probe_free(await(fixture, 2, false, &results));
+    struct etcd_endpoint third = endpoint(fixture, 2);
+    Etcdserverpb__AlarmRequest raise = ETCDSERVERPB__ALARM_REQUEST__INIT;
+    raise.action = ETCDSERVERPB__ALARM_REQUEST__ALARM_ACTION__ACTIVATE;
+    raise.memberid = 77;
+    raise.alarm = ETCDSERVERPB__ALARM_TYPE__NOSPACE;
+    struct etcd_call *call = etcd_call_start(fixture->http, &third,
+                                             "/etcdserverpb.Maintenance/Alarm", &raise.base, 2000);
+    etcd_call_wait(call);
+    etcd_call_free(call);
+
+    struct etcd_probe *done = probe(fixture, 3, &results);
+    uint64_t index = results[2].raft_index;
+    assert_int_equal(results[2].alarm_count, 1);
+    assert_int_equal(results[2].alarms[0].member_id, 77);
+    assert_int_equal(results[2].alarms[0].alarm, ETCD_ALARM_NOSPACE);
+    etcd_probe_free(done);
+
+    done = probe(fixture, 3, &results);
+    assert_int_equal(results[2].raft_index, index);
+    assert_true(results[2].healthy);
+    etcd_probe_free(done);
+    mem_free(alone);
+    member_stop(fixture, 2);
 }
 
 static void a_dead_member_and_a_frozen_one_cost_the_deadline_and_no_more(void **state)
@@ -274,6 +308,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_learner_is_added_started_promoted_made_leader_and_removed),
+        cmocka_unit_test(an_alarm_is_seen_without_writing_anything),
         cmocka_unit_test(a_dead_member_and_a_frozen_one_cost_the_deadline_and_no_more),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
