@@ -77,8 +77,9 @@ void raft_snapshot_installed(struct raft *raft)
 {
     ASSERT(raft->install_state == RAFT_INSTALL_GIVEN);
     raft->install_state = RAFT_INSTALL_NONE;
-    raft->log.applied = BASE_MAX(raft->log.applied, raft->install_mark.index);
-    raft->log.handed = raft->log.applied;
+    /* Even when this is back: a suspect member's state may have been ahead of its damaged log. */
+    raft->log.applied = raft->install_mark.index;
+    raft->log.handed = raft->install_mark.index;
     raft_suspect_maybe_clear(raft);
 }
 

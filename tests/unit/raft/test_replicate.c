@@ -365,6 +365,25 @@ static void a_snapshot_is_answered_when_it_is_installed_and_durable(void **state
     rig_free(rig);
 }
 
+static void after_a_snapshot_older_than_the_applied_state_all_is_applied_again(void **state)
+{
+    (void)state;
+    struct raft_config config = {
+        .suspect = true,
+        .applied_index = 10, /* the state machine was ahead of a log that rot has emptied */
+        .mark = {.conf_state = {.voters = {1, 2, 3}, .voter_count = 3}},
+    };
+    struct rig *rig = rig_new_with(config);
+    rig->hold_apply = true;
+    step_snapshot(rig, 8, 4, 1);
+    assert_true(rig->install_wanted);
+    raft_snapshot_installed(rig->raft);
+    rig->applied = 8;
+    append(rig, 5, 8, 4, 12, 12);
+    assert_int_equal(rig->applied, 12);
+    rig_free(rig);
+}
+
 static void a_snapshot_of_what_is_here_already_only_moves_the_commit_index(void **state)
 {
     (void)state;
@@ -411,6 +430,7 @@ int main(void)
         cmocka_unit_test(a_snapshot_that_failed_is_sent_again_after_a_heartbeat),
         cmocka_unit_test(a_snapshot_waits_while_the_configuration_is_ahead_of_the_index),
         cmocka_unit_test(a_snapshot_is_answered_when_it_is_installed_and_durable),
+        cmocka_unit_test(after_a_snapshot_older_than_the_applied_state_all_is_applied_again),
         cmocka_unit_test(a_snapshot_of_what_is_here_already_only_moves_the_commit_index),
         cmocka_unit_test(a_snapshot_without_this_member_is_refused),
     };
