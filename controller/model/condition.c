@@ -177,6 +177,8 @@ static void judge_available(const struct condition_input *in, struct condition *
         judge_as(out, CONDITION_TRUE, REASON_Serving,
                  "%" PRId64 " of %" PRId64 " voters answer linearizable reads",
                  in->view->healthy_voter_count, in->view->voter_count);
+    } else if (in->plan->reason == REASON_AllMembersLost) {
+        judge_lost(in, out);
     } else if (in->view->latched_id == 0) {
         judge_as(out, CONDITION_FALSE, REASON_NotBootstrapped,
                  "The first member does not serve yet");

@@ -128,6 +128,17 @@ static bool is_seed_ending(struct pass *pass, const struct member_view *seed)
     return false;
 }
 
+/* The seed that the journal names, though an old view may not show it yet: a second one must not be
+ * started. The next ordinal when the journal names none. */
+static int64_t journaled_seed(const struct pass *pass)
+{
+    const struct operation *operation = &pass->out->operation;
+    int64_t ordinal = operation->type == OPERATION_BOOTSTRAP
+                          ? observed_ordinal(operation->target, "", pass->want->name)
+                          : OBSERVED_NO_ORDINAL;
+    return ordinal == OBSERVED_NO_ORDINAL ? pass->view->next_ordinal : ordinal;
+}
+
 bool plan_bootstrap(struct pass *pass)
 {
     if (pass->view->latched_id != 0 || pass->view->latch_conflict) {
@@ -139,7 +150,7 @@ bool plan_bootstrap(struct pass *pass)
         return true;
     }
     plan_objects(pass);
-    int64_t ordinal = seed == NULL ? pass->view->next_ordinal : seed->ordinal;
+    int64_t ordinal = seed == NULL ? journaled_seed(pass) : seed->ordinal;
     pass->out->next_ordinal = BASE_MAX(pass->out->next_ordinal, ordinal + 1);
     struct name name = names_member(pass->want->name, ordinal);
     plan_begin(pass, OPERATION_BOOTSTRAP, name.text, STEP_START_SEED, "first start");

@@ -75,9 +75,11 @@ static bool is_replaced(const struct pass *pass, const struct operation *operati
     if (!is_gone(view_member(pass->view, operation->target))) {
         return false;
     }
-    if (operation->replacement[0] != '\0') {
-        return is_voting(view_member(pass->view, operation->replacement));
+    const struct member_view *fresh = view_member(pass->view, operation->replacement);
+    if (fresh != NULL && fresh->etcd != NULL) {
+        return fresh->is_voter;
     }
+    /* It was never added, and by now no more members are wanted than there are. */
     return pass->view->voter_count >= pass->want->replicas;
 }
 

@@ -70,13 +70,11 @@ void plan_start_member(struct pass *pass, const struct member_view *member)
 static void converge_record(struct pass *pass, const struct member_view *member)
 {
     const struct observed_member_object *object = member->object;
-    if (object != NULL && object->deleting) {
-        return;
-    }
+    bool ending = object != NULL && object->deleting;
     bool seed = object != NULL && json_path_truth(object->raw, "spec.bootstrap", false);
     const struct build_member record = {member->name.text, member->ordinal, member->is_voter, seed};
     struct json *wanted = build_member(pass->want, &record);
-    if (object == NULL || !build_covers(object->raw, wanted)) {
+    if (!ending && (object == NULL || !build_covers(object->raw, wanted))) {
         plan_apply(pass->out, OBJECT_MEMBER, wanted);
     } else {
         json_free(wanted);

@@ -133,6 +133,9 @@ static void plan_running(struct pass *pass)
         return;
     }
     plan_settle(pass);
+    if (pass->out->operation.type == OPERATION_BOOTSTRAP) {
+        return; /* the first member restarts as an existing one; nobody joins it before */
+    }
     if (plan_cleanup(pass) || plan_repair(pass) || plan_promote(pass) || plan_scale(pass)) {
         return;
     }

@@ -58,9 +58,11 @@ static struct json *volume_patch(const struct pass *pass, const struct observed_
 void plan_volumes(struct pass *pass)
 {
     for (size_t i = 0; i < pass->view->member_count; i++) {
-        const struct observed_pvc *pvc = pass->view->members[i].pvc;
-        bool proven =
-            pass->view->members[i].etcd != NULL || (pvc != NULL && pvc->cluster_id != NULL);
+        const struct member_view *member = &pass->view->members[i];
+        const struct observed_pvc *pvc = member->pvc;
+        /* The id in status came from the seed that the journal names. */
+        bool is_seed = plan_is_running(pass, OPERATION_BOOTSTRAP, member->name.text);
+        bool proven = member->etcd != NULL || is_seed || (pvc != NULL && pvc->cluster_id != NULL);
         /* A volume without an id, of no known member, gets none from us: it may be anybody's. */
         if (pvc == NULL || pvc->deleting || !proven || pass->view->latch_conflict) {
             continue;

@@ -164,10 +164,10 @@ bool world_has_quorum(const struct world *world)
 
 struct world_member *world_member(struct world *world, const char *name)
 {
-    for (int i = 0; i < WORLD_ROWS_MAX; i++) {
-        struct world_member *member = &world->etcd[i];
-        if (member->used && strcmp(names_member("demo", member->ordinal).text, name) == 0) {
-            return member;
+    int64_t ordinal = observed_ordinal(name, "", "demo");
+    for (int i = 0; i < WORLD_ROWS_MAX && ordinal != OBSERVED_NO_ORDINAL; i++) {
+        if (world->etcd[i].used && world->etcd[i].ordinal == ordinal) {
+            return &world->etcd[i];
         }
     }
     return NULL;
@@ -237,6 +237,7 @@ static void found(struct world *world, const struct world_pod *pod, struct world
     }
     memset(world->etcd, 0, sizeof(world->etcd));
     world->founded++;
+    world->was_latched = false; /* nothing is left that knows of an earlier one */
     world->cluster_id = 0xc0ffee00u + world->founded;
     struct name url = names_peer_url(pod->name, "demo", "ns");
     struct world_member *member = new_member(world, url.text, false);
@@ -511,6 +512,8 @@ size_t world_operate(struct world *world, size_t crash_at)
         if (!dead) {
             json_set(world->cluster, "status", status);
             world->status_writes++;
+            world->was_latched = world->was_latched ||
+                                 json_path_str(world->cluster, "status.clusterID", NULL) != NULL;
             status = NULL;
         }
     }

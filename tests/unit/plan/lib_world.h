@@ -15,7 +15,7 @@
 #include "controller/model/observed.h"
 #include "controller/model/spec.h"
 
-#define WORLD_ROWS_MAX    64
+#define WORLD_ROWS_MAX    40
 #define WORLD_NODES       6
 #define WORLD_HISTORY_MAX 4
 #define WORLD_START_MS    INT64_C(1790000000000)
@@ -124,7 +124,8 @@ struct world {
     struct json **garbage;
     size_t garbage_count;
 
-    size_t founded; /* how often a cluster was founded */
+    bool was_latched; /* an id was written down once */
+    size_t founded;   /* how often a cluster was founded */
     size_t passes;
     size_t writes; /* actions carried out */
     size_t status_writes;

@@ -24,6 +24,7 @@
 #define RUNS_DEFAULT 20000u
 #define FAULT_STEPS  14u
 #define CALM_STEPS   220u
+#define LOST_STEPS   15u
 #define TICK_MS      3000
 #define HOUR_MS      3600000
 
@@ -181,10 +182,10 @@ static void calm(struct world *world)
 
 /* Waits for wholeness; lifts the storm brake by an hour and the scale-up stop by a new generation.
  */
-static bool converge(struct world *world)
+static bool converge(struct world *world, size_t limit)
 {
     size_t quiet = 0;
-    for (size_t i = 0; i < CALM_STEPS && quiet < 2; i++) {
+    for (size_t i = 0; i < limit && quiet < 2; i++) {
         size_t writes = world_operate(world, WORLD_NO_CRASH);
         quiet = writes == 0 && world_is_healthy(world) ? quiet + 1 : 0;
         if (world->plan.block == REASON_ReplacementThrottled) {
@@ -200,7 +201,7 @@ static bool converge(struct world *world)
 
 static bool data_is_lost(struct world *world)
 {
-    return world->founded > 0 && world_intact_voters(world) < world_voters(world) / 2 + 1;
+    return world->was_latched && world_intact_voters(world) < world_voters(world) / 2 + 1;
 }
 
 static volatile uint64_t current_seed;
@@ -235,10 +236,12 @@ static void walk(uint64_t seed, struct totals *totals)
     }
     calm(&world);
     size_t before = world.membership_changes;
-    bool lost = data_is_lost(&world);
-    bool whole = converge(&world);
+    bool whole = converge(&world, LOST_STEPS);
+    bool lost = !whole && data_is_lost(&world);
     if (!whole && !lost) {
-        lost = data_is_lost(&world);
+        whole = converge(&world, CALM_STEPS);
+        lost = !whole && data_is_lost(&world);
+        before = world.membership_changes;
     }
     if (!whole && !lost) {
         fail_msg("seed %llu: not whole after the calm: %s (%s), %d of %d voters live, wanted %d",
