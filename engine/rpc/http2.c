@@ -469,6 +469,9 @@ static nghttp2_session *session_make_ng(struct http2_session *session)
     nghttp2_session_callbacks_set_send_data_callback(callbacks, http2_on_send_data);
     nghttp2_option_set_no_auto_window_update(option, 1);
     nghttp2_option_set_no_closed_streams(option, 1);
+    /* grpc-go of etcd's clients sends whole URLs as :authority, which strict HTTP forbids. What the
+     * library would have checked is checked where it is used: grpc_head_check. */
+    nghttp2_option_set_no_http_messaging(option, 1);
     nghttp2_option_set_max_outbound_ack(option, HTTP2_ACKS_QUEUED_MAX);
     nghttp2_option_set_max_settings(option, HTTP2_SETTINGS_ENTRIES_MAX);
     nghttp2_option_set_max_continuations(option, HTTP2_CONTINUATIONS_MAX);

@@ -377,6 +377,7 @@ static void make_raft(struct server *server, const struct wal_contents *contents
     server->store_mark = (struct raft_snapshot_mark){server->applied_index, server->applied_term,
                                                      server->conf_state};
     server->raft = raft_new(&config);
+    server->suspect = config.suspect;
 }
 
 /* A single member has nobody to prove its log by: it does not guess. */

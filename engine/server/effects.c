@@ -109,7 +109,8 @@ void wal_flush_turn(void *ctx)
     loop_post(server->state.loop, on_persisted, done);
 }
 
-static void persist(struct server *server, const struct raft_effects *effects)
+static struct persist_job *persist_job_new(struct server *server,
+                                           const struct raft_effects *effects)
 {
     struct persist_job *job = mem_zalloc(sizeof(*job));
     job->server = server;
@@ -123,7 +124,28 @@ static void persist(struct server *server, const struct raft_effects *effects)
         job->entries[i] = effects->entries[i];
         (void)raft_payload_ref(job->entries[i].payload);
     }
-    loop_post(server->wal_worker.loop, wal_collect, job);
+    return job;
+}
+
+static void persist(struct server *server, const struct raft_effects *effects)
+{
+    struct persist_job *job = persist_job_new(server, effects);
+    if (server->installing) {
+        /* The log may speak of what follows a snapshot only once the snapshot is recorded in it. */
+        ASSERT(server->persist_after_install == NULL);
+        server->persist_after_install = job;
+    } else {
+        loop_post(server->wal_worker.loop, wal_collect, job);
+    }
+}
+
+/* WAL thread: the snapshot's record is in the log. */
+void wal_persist_after_install(struct server *server)
+{
+    if (server->persist_after_install != NULL) {
+        wal_collect(server->persist_after_install);
+        server->persist_after_install = NULL;
+    }
 }
 
 static void apply_committed(struct server *server, const struct raft_effects *effects)
@@ -140,10 +162,28 @@ static void apply_committed(struct server *server, const struct raft_effects *ef
     mvcc_release(server->mvcc);
 }
 
+/* WAL thread: a leader has proved the log again; the mark on disk may forget the suspicion. */
+static void wal_trust_again(void *ctx)
+{
+    struct server *server = ctx;
+    int rc = wal_sync(server->wal);
+    if (rc == 0) {
+        rc = wal_clear_suspect(server->wal);
+    }
+    if (rc != 0) {
+        server_fatal(server, "failed to write the durability mark", err_code_text(rc));
+    }
+}
+
 static void publish_status(struct server *server)
 {
     struct raft_status status;
     raft_status(server->raft, &status);
+    if (server->suspect && !status.suspect) {
+        server->suspect = false;
+        LOG_INFO("the log was proved by the leader: this member votes again");
+        loop_post(server->wal_worker.loop, wal_trust_again, server);
+    }
     atomic_store_explicit(&server->shared.term, status.term, memory_order_relaxed);
     atomic_store_explicit(&server->shared.leader, status.leader, memory_order_relaxed);
     atomic_store_explicit(&server->shared.commit_index, status.commit_index, memory_order_relaxed);
@@ -156,7 +196,7 @@ static void publish_status(struct server *server)
 void effects_run(struct server *server)
 {
     struct raft_effects effects;
-    while (raft_take_effects(server->raft, &effects)) {
+    while (!server->installing && raft_take_effects(server->raft, &effects)) {
         if (effects.role_changed) {
             publish_status(server);
             cluster_on_role_change(server);

@@ -128,6 +128,7 @@ static void wal_record_install(void *ctx)
         server_fatal(server, "failed to record an installed snapshot",
                      err.text[0] != '\0' ? err.text : err_code_text(rc));
     }
+    wal_persist_after_install(server);
     loop_post(server->state.loop, install_finish, job);
 }
 

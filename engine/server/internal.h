@@ -175,9 +175,9 @@ struct server {
     /* WAL thread */
     struct wal *wal;
     struct persist_job *wal_jobs, *wal_jobs_last;
-    struct loop_timer wal_mark_timer;
 
     /* store thread */
+    struct loop_timer wal_mark_timer;
     struct lmdb_store *lmdb;
     struct store_seam store;
 
@@ -227,6 +227,8 @@ struct server {
     struct list snapshot_jobs;
     uint32_t snapshot_jobs_count;
     bool installing;
+    bool suspect; /* the log was damaged at start and not proved since */
+    struct persist_job *persist_after_install;
     struct install_job *install;
     char *arrived_path;
     uint64_t arrived_index;
@@ -349,6 +351,7 @@ void reads_on_leader_change(struct server *server);
 /* ---- effects.c, apply.c ---- */
 
 void wal_flush_turn(void *server);
+void wal_persist_after_install(struct server *server);
 void effects_run(struct server *server);
 void apply_entry(struct server *server, const struct raft_entry *entry);
 

@@ -335,7 +335,7 @@ static int io_do(struct server *server, loop_fn fn, struct err *err)
     return job.code;
 }
 
-/* ---- WAL thread ---- */
+/* ---- WAL and store threads ---- */
 
 static void on_wal_mark_timer(void *ctx)
 {
@@ -347,9 +347,16 @@ static void on_wal_mark_timer(void *ctx)
 static void wal_start_now(void *ctx)
 {
     struct server *server = ctx;
-    loop_timer_init(server->wal_worker.loop, &server->wal_mark_timer, on_wal_mark_timer, server);
-    loop_timer_set(&server->wal_mark_timer, WAL_MARK_MS);
     loop_set_turn_end(server->wal_worker.loop, wal_flush_turn, server);
+}
+
+/* The durability mark, and the next segment's zeros, are written beside the flushes, never in their
+ * way. */
+static void store_start_now(void *ctx)
+{
+    struct server *server = ctx;
+    loop_timer_init(server->store_worker.loop, &server->wal_mark_timer, on_wal_mark_timer, server);
+    loop_timer_set(&server->wal_mark_timer, WAL_MARK_MS);
 }
 
 /* ---- up ---- */
@@ -406,6 +413,7 @@ static int server_start(struct server *server, struct err *err)
     rc = io_do(server, io_start_now, err);
     if (rc == 0) {
         loop_post(server->wal_worker.loop, wal_start_now, server);
+        loop_post(server->store_worker.loop, store_start_now, server);
         loop_post(server->state.loop, state_start_now, server);
         rc = worker_start(&server->store_worker, err);
     }
