@@ -22,12 +22,26 @@ static void set_if_absent(struct json *object, const char *key, const char *text
     }
 }
 
+/* A field that the system has set stays when a write leaves it out. */
+static void keep_if_absent(const struct json *old, struct json *object, const char *part,
+                           const char *field)
+{
+    const struct json *before = json_get(json_get(old, part), field);
+    struct json *owner = json_ensure_object(object, part);
+    if (before != NULL && json_get(owner, field) == NULL) {
+        json_set(owner, field, json_copy(before));
+    }
+}
+
 static void admit_namespace(struct store *store, const struct json *old, struct json *object,
                             struct json *causes)
 {
     (void)store;
     (void)causes;
     if (old != NULL) {
+        if (!meta_is_deleting(old)) {
+            keep_if_absent(old, object, "spec", "finalizers");
+        }
         return;
     }
     struct json *metadata = json_ensure_object(object, "metadata");
@@ -127,12 +141,7 @@ static void admit_pod(struct store *store, const struct json *old, struct json *
                       struct json *causes)
 {
     (void)store;
-    if (old != NULL) {
-        check_pod_change(old, object, causes);
-        return;
-    }
     struct json *spec = json_ensure_object(object, "spec");
-    check_containers(spec, causes);
     static const char *const LISTS[] = {"containers", "initContainers"};
     for (size_t list = 0; list < ARRAY_COUNT(LISTS); list++) {
         struct json *containers = json_get(spec, LISTS[list]);
@@ -140,11 +149,18 @@ static void admit_pod(struct store *store, const struct json *old, struct json *
             fill_requests(json_at(containers, i));
         }
     }
-    set_if_absent(spec, "serviceAccountName", "default");
+    set_if_absent(spec, "serviceAccountName",
+                  json_path_str(old, "spec.serviceAccountName", "default"));
     json_set_str(spec, "serviceAccount", json_path_str(spec, "serviceAccountName", ""));
     if (json_get(spec, "securityContext") == NULL) {
         json_set(spec, "securityContext", json_object());
     }
+    if (old != NULL) {
+        keep_if_absent(old, object, "spec", "nodeName");
+        check_pod_change(old, object, causes);
+        return;
+    }
+    check_containers(spec, causes);
     struct json *status = json_ensure_object(object, "status");
     set_if_absent(status, "phase", "Pending");
     json_set_str(status, "qosClass", quality_class(json_get(spec, "containers")));
@@ -295,6 +311,8 @@ static void admit_claim(struct store *store, const struct json *old, struct json
 {
     (void)store;
     if (old != NULL) {
+        keep_if_absent(old, object, "spec", "storageClassName");
+        keep_if_absent(old, object, "spec", "volumeName");
         struct json *before = fixed_claim(old);
         struct json *after = fixed_claim(object);
         if (!json_equal(before, after)) {
@@ -331,11 +349,28 @@ static void admit_volume(struct store *store, const struct json *old, struct jso
     }
 }
 
+/* The labels that were put into the template when the Job was made. */
+static void keep_job_labels(const struct json *old, struct json *object)
+{
+    const struct json *before = json_path(old, "spec.template.metadata.labels");
+    struct json *template = json_ensure_object(json_ensure_object(object, "spec"), "template");
+    struct json *labels = json_ensure_object(json_ensure_object(template, "metadata"), "labels");
+    for (size_t i = 0; i < json_count(before); i++) {
+        const char *key = json_key_at(before, i);
+        bool is_ours = strstr(key, "controller-uid") != NULL || strstr(key, "job-name") != NULL;
+        if (is_ours && json_get(labels, key) == NULL) {
+            json_set(labels, key, json_copy(json_at(before, i)));
+        }
+    }
+}
+
 static void admit_job(struct store *store, const struct json *old, struct json *object,
                       struct json *causes)
 {
     (void)store;
     if (old != NULL) {
+        keep_if_absent(old, object, "spec", "selector");
+        keep_job_labels(old, object);
         const struct json *before = json_path(old, "spec.template");
         const struct json *after = json_path(object, "spec.template");
         if (before != NULL && after != NULL && !json_equal(before, after)) {

@@ -14,7 +14,7 @@
 #define V3_PREFIX   "#/components/schemas/"
 #define META_TYPE   "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"
 #define GVK         "x-kubernetes-group-version-kind"
-#define V2_PROTOBUF "application/com.github.proto-openapi.spec.v2@v1.0+protobuf"
+#define V2_PROTOBUF "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
 
 static struct json *gvk_of(const struct kind_version *version)
 {

@@ -7,6 +7,7 @@
 #include "apiserver.h"
 #include "base/alloc.h"
 #include "discovery.h"
+#include "proto.h"
 #include "table.h"
 #include "yaml_json.h"
 
@@ -217,15 +218,17 @@ static bool read_body(struct call *call)
     }
     struct err err = {""};
     const char *type = http_header(call->http, "Content-Type", "");
-    if (strstr(type, "protobuf") != NULL) {
-        respond_fail(call, 415, "UnsupportedMediaType",
-                     "the body of the request was in an unknown format - accepted media types "
-                     "include: application/json, application/yaml");
-        return false;
+    if (proto_is_envelope(text)) {
+        call->body = proto_decode(text, &err);
+        if (call->body == NULL) {
+            respond_fail(call, 415, "UnsupportedMediaType", err.text);
+            return false;
+        }
+    } else {
+        call->body = strstr(type, "yaml") != NULL
+                         ? yaml_parse((const char *)text.data, text.size, &err)
+                         : json_parse((const char *)text.data, text.size, &err);
     }
-    call->body = strstr(type, "yaml") != NULL
-                     ? yaml_parse((const char *)text.data, text.size, &err)
-                     : json_parse((const char *)text.data, text.size, &err);
     if (call->body == NULL) {
         struct reply reply;
         reply_init(&reply);
