@@ -35,6 +35,11 @@ static const enum kube_kind_id KINDS[OBJECT_KIND_COUNT] = {
     [OBJECT_PDB] = KUBE_PDB,
 };
 
+static const char *action_name(const struct action *action)
+{
+    return action->name != NULL ? action->name : json_path_str(action->body, "metadata.name", "");
+}
+
 /* Nothing is changed without passing here: the Lease is ours, as the server has just said. */
 static int gate_open(struct act *act, struct err *err)
 {
@@ -81,7 +86,8 @@ static int write_object(struct run *run, enum kube_kind_id kind, const struct ku
     return rc;
 }
 
-static void post_event(struct run *run, const struct event *event)
+/* related_kind is that of event->related, when it names something. */
+static void post_event(struct run *run, const struct event *event, enum kube_kind_id related_kind)
 {
     if (event->message == NULL) {
         return;
@@ -90,7 +96,7 @@ static void post_event(struct run *run, const struct event *event)
     const struct kube_event posted = {
         .kind = &KUBE_KINDS[KUBE_ETCD_CLUSTER],
         .regarding = run->pass->cluster,
-        .related_kind = event->related == NULL ? NULL : &KUBE_KINDS[KUBE_ETCD_MEMBER],
+        .related_kind = event->related == NULL ? NULL : &KUBE_KINDS[related_kind],
         .related_name = event->related,
         .type = event_type_text(event->type),
         .reason = event->reason,
@@ -142,8 +148,7 @@ static struct json *patch_body(const struct run *run, const struct action *actio
 static int run_object(struct run *run, const struct action *action, struct err *err)
 {
     enum kube_kind_id kind = KINDS[action->object];
-    const char *name =
-        action->name != NULL ? action->name : json_path_str(action->body, "metadata.name", "");
+    const char *name = action_name(action);
     struct kube_call call = {
         .kind = &KUBE_KINDS[kind], .namespace_ = run->namespace_, .name = name};
     struct json *body = NULL;
@@ -235,8 +240,7 @@ static void log_action(const struct run *run, const struct action *action, int r
                        const char *error)
 {
     const char *object = action_is_membership(action->kind) ? "" : object_kind_text(action->object);
-    const char *name =
-        action->name != NULL ? action->name : json_path_str(action->body, "metadata.name", "");
+    const char *name = action_name(action);
     const struct log_field fields[] = {LOG_STR("namespace", run->namespace_),
                                        LOG_STR("cluster", run->name),
                                        LOG_STR("action", action_kind_text(action->kind)),
@@ -262,7 +266,9 @@ static int run_actions(struct run *run, struct err *err)
         if (rc != 0) {
             return rc;
         }
-        post_event(run, &action->event);
+        bool is_its_own = !action_is_membership(action->kind) &&
+                          str_equal(action->event.related, action_name(action));
+        post_event(run, &action->event, is_its_own ? KINDS[action->object] : KUBE_ETCD_MEMBER);
     }
     return 0;
 }
@@ -293,7 +299,7 @@ int act_run(struct act *act, const struct act_pass *pass, struct err *err)
     };
     int rc = pass->status_body == NULL ? 0 : write_status(&run, text);
     for (size_t i = 0; rc == 0 && i < pass->plan->event_count; i++) {
-        post_event(&run, &pass->plan->events[i]);
+        post_event(&run, &pass->plan->events[i], KUBE_ETCD_MEMBER);
     }
     if (rc == 0) {
         rc = run_actions(&run, text);
