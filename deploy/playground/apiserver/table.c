@@ -148,11 +148,21 @@ static void add_builtin_cells(const struct kind *kind, const struct json *object
     }
 }
 
+/* The name; the default storage class is marked. */
+static struct json *name_cell(const struct kind *kind, const struct json *object)
+{
+    const struct json *mark = json_get(json_path(object, "metadata.annotations"),
+                                       "storageclass.kubernetes.io/is-default-class");
+    bool is_default = strcmp(kind->plural, "storageclasses") == 0 &&
+                      strcmp(json_str(mark, ""), "true") == 0;
+    return json_stringf("%s%s", meta_name(object), is_default ? " (default)" : "");
+}
+
 static struct json *cells_of(const struct kind_version *version, const struct json *object)
 {
     struct json *cells = json_array();
     if (strcmp(version->kind->store_key, "events") != 0) {
-        json_append(cells, json_string(meta_name(object)));
+        json_append(cells, name_cell(version->kind, object));
     }
     if (version->columns != NULL) {
         for (size_t i = 0; i < json_count(version->columns); i++) {
