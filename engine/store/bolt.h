@@ -35,19 +35,26 @@ typedef int (*bolt_each_fn)(void *ctx, enum store_table table, struct bytes key,
                             struct bytes value);
 
 /*
- * Reads a bbolt file (etcd's db, or a snapshot with or without its trailing sha256). Checks metas,
- * page bounds and element bounds; hostile files give E_CORRUPT with page and reason, never a crash.
- * Unknown buckets are skipped.
+ * Reads a bbolt file (etcd's db, or a snapshot with or without its trailing sha256, which is not
+ * compared: bolt_verify_sha256). Checks metas, page bounds, element bounds and the order of keys;
+ * hostile files give E_CORRUPT with page and reason, never a crash, and so does a bbolt file
+ * without buckets key and meta. Unknown buckets are skipped. What each returned comes back.
  */
 BASE_MUST_CHECK int bolt_read(const char *path, bolt_each_fn each, void *ctx, struct err *err);
 
+/* 0 when the sha256 at the end of a snapshot file is that of the rest, E_CORRUPT when not,
+ * E_NOT_FOUND when the file carries none (a copied db: its size is a multiple of 512). */
+BASE_MUST_CHECK int bolt_verify_sha256(const char *path, struct err *err);
+
 /*
- * Builds a new store directory from a bbolt file: into dir (which must not exist), synced. What is
- * read of position and revision comes back for logs and checks.
+ * Builds a new store directory from a bbolt file: into dir (which must not exist), synced. Until it
+ * is whole its name is dir.part; on error nothing is left. What is read of position and revision
+ * comes back for logs and checks. E_UNSUPPORTED for keys above STORE_KEY_BYTES_MAX (user and role
+ * names), E_NO_SPACE when map_bytes or the disk are too small.
  */
 struct bolt_import {
     uint64_t consistent_index, term, key_records;
-    int64_t revision;
+    int64_t revision; /* of the newest record; 0 without records */
 };
 BASE_MUST_CHECK int bolt_import(const char *path, const char *dir, uint64_t map_bytes,
                                 struct bolt_import *out_import, struct err *err);

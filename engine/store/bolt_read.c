@@ -1,0 +1,483 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A safe reader of bbolt files. Nothing of the file is believed: pages lie inside of the file and
+ * are used once (so no cycle, and no more work than the file has pages), elements lie inside of
+ * their page, keys ascend, trees have a limited depth. Plain reads, no map: a failing disk gives an
+ * error instead of a signal.
+ */
+#include "engine/store/bolt.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <openssl/evp.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/assert.h"
+#include "base/buf.h"
+#include "engine/store/bolt_format.h"
+
+#define FILE_PAGE_BYTES_MIN 1024u
+#define FILE_PAGE_BYTES_MAX 65536u
+#define LOADED_BYTES_MAX    (512u << 20) /* one page with its overflow */
+#define DEPTH_MAX           32u
+#define FIRST_TREE_PAGE     2u
+#define HASH_CHUNK_BYTES    (256u * 1024u)
+
+struct reader {
+    int fd;
+    const char *path;
+    struct err *err;
+    uint64_t body_bytes; /* without a trailing sha256 */
+    uint32_t page_bytes;
+    uint64_t page_count;
+    uint64_t root_page;
+    uint8_t *seen; /* a bit per page */
+    bool found[STORE_TABLE_COUNT];
+    bolt_each_fn each;
+    void *each_ctx;
+};
+
+/* One bucket on its way through the reader. */
+struct bucket {
+    bool is_root;
+    enum store_table table;
+    struct buf page;     /* the page at hand */
+    struct buf last_key; /* empty before the first */
+};
+
+static int corrupt(const struct reader *reader, uint64_t page, const char *reason)
+{
+    return err_set(reader->err, E_CORRUPT, "%s: page %" PRIu64 ": %s", reader->path, page, reason);
+}
+
+/* Reads all or fails. */
+static int read_at(const struct reader *reader, uint64_t offset, void *data, size_t size)
+{
+    uint8_t *at = data;
+    while (size > 0) {
+        ssize_t got = pread(reader->fd, at, size, (off_t)offset);
+        if (got < 0 && errno == EINTR) {
+            continue;
+        }
+        if (got < 0) {
+            int errnum = errno;
+            return err_set(reader->err, err_from_errno(errnum), "%s: read at %" PRIu64 ": %s",
+                           reader->path, offset, strerror(errnum));
+        }
+        if (got == 0) {
+            return err_set(reader->err, E_CORRUPT, "%s: the file ends at %" PRIu64, reader->path,
+                           offset);
+        }
+        at += got;
+        offset += (uint64_t)got;
+        size -= (size_t)got;
+    }
+    return 0;
+}
+
+/* ---- opening ---- */
+
+static int open_file(struct reader *reader, uint64_t *out_size)
+{
+    struct stat status;
+    reader->fd = open(reader->path, O_RDONLY | O_CLOEXEC);
+    if (reader->fd < 0 || fstat(reader->fd, &status) != 0) {
+        int errnum = errno;
+        return err_set(reader->err, err_from_errno(errnum), "open %s: %s", reader->path,
+                       strerror(errnum));
+    }
+    if (!S_ISREG(status.st_mode)) {
+        return err_set(reader->err, E_INVALID, "%s is not a file", reader->path);
+    }
+    *out_size = (uint64_t)status.st_size;
+    return 0;
+}
+
+/* True when size is that of a snapshot with its checksum behind. */
+static bool has_sha(uint64_t size)
+{
+    return size > BOLT_SHA_BYTES && size % BOLT_SECTOR_BYTES == BOLT_SHA_BYTES;
+}
+
+struct meta {
+    uint64_t txid, root_page, page_count;
+    uint32_t page_bytes;
+};
+
+/* True and *out_meta when a whole meta lies on the page at offset. */
+static bool read_meta(struct reader *reader, uint64_t offset, struct meta *out_meta)
+{
+    uint8_t page[BOLT_HEADER_BYTES + BOLT_META_BYTES];
+    const uint8_t *meta = page + BOLT_HEADER_BYTES;
+    if (offset + sizeof(page) > reader->body_bytes ||
+        read_at(reader, offset, page, sizeof(page)) != 0) {
+        return false;
+    }
+    if (get_le32(meta + BOLT_META_MAGIC) != BOLT_MAGIC ||
+        get_le32(meta + BOLT_META_VERSION) != BOLT_VERSION ||
+        get_le64(meta + BOLT_META_CHECKSUM) != bolt_meta_checksum(meta)) {
+        return false;
+    }
+    *out_meta = (struct meta){
+        .txid = get_le64(meta + BOLT_META_TXID),
+        .root_page = get_le64(meta + BOLT_META_ROOT),
+        .page_count = get_le64(meta + BOLT_META_PAGES),
+        .page_bytes = get_le32(meta + BOLT_META_PAGE_SIZE),
+    };
+    return true;
+}
+
+/* Page 1 lies behind page 0, whose size only a meta tells. */
+static bool find_second_meta(struct reader *reader, const struct meta *first, struct meta *out_meta)
+{
+    if (first != NULL) {
+        return read_meta(reader, first->page_bytes, out_meta) &&
+               out_meta->page_bytes == first->page_bytes;
+    }
+    for (uint32_t size = FILE_PAGE_BYTES_MIN; size <= FILE_PAGE_BYTES_MAX; size *= 2) {
+        if (read_meta(reader, size, out_meta) && out_meta->page_bytes == size) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Takes the newest whole meta, as bbolt does. */
+static int choose_meta(struct reader *reader)
+{
+    struct meta first;
+    struct meta second;
+    bool have_first = read_meta(reader, 0, &first);
+    bool have_second = find_second_meta(reader, have_first ? &first : NULL, &second);
+    if (!have_first && !have_second) {
+        return corrupt(reader, 0, "neither meta is whole: not a bbolt file, or badly damaged");
+    }
+    bool take_second = have_second && (!have_first || second.txid > first.txid);
+    uint64_t page = take_second ? 1 : 0;
+    const struct meta *meta = take_second ? &second : &first;
+    if (meta->page_bytes < FILE_PAGE_BYTES_MIN || meta->page_bytes > FILE_PAGE_BYTES_MAX ||
+        (meta->page_bytes & (meta->page_bytes - 1)) != 0) {
+        return corrupt(reader, page, "the meta names an impossible page size");
+    }
+    if (meta->page_count > reader->body_bytes / meta->page_bytes) {
+        return corrupt(reader, page, "the file has fewer pages than its meta says: cut short");
+    }
+    reader->page_bytes = meta->page_bytes;
+    reader->page_count = meta->page_count;
+    reader->root_page = meta->root_page;
+    return 0;
+}
+
+/* ---- pages ---- */
+
+/* A page's elements; borrowed from a bucket's buffer, or from the value of an inline bucket. */
+struct page {
+    uint64_t id;
+    struct bytes bytes;
+    uint16_t flags;
+    uint16_t count;
+    uint64_t data_from; /* keys and values lie in order from here: none is used twice */
+};
+
+static int check_page(const struct reader *reader, struct page *page)
+{
+    if (page->flags != BOLT_FLAG_BRANCH && page->flags != BOLT_FLAG_LEAF) {
+        return corrupt(reader, page->id, "neither branch nor leaf");
+    }
+    if (page->count > (page->bytes.size - BOLT_HEADER_BYTES) / BOLT_ELEMENT_BYTES) {
+        return corrupt(reader, page->id, "more elements than the page has room for");
+    }
+    page->data_from = BOLT_HEADER_BYTES + (uint64_t)page->count * BOLT_ELEMENT_BYTES;
+    return 0;
+}
+
+static int mark_seen(struct reader *reader, uint64_t id, uint64_t pages)
+{
+    for (uint64_t i = id; i < id + pages; i++) {
+        if ((reader->seen[i / 8] >> (i % 8) & 1) != 0) {
+            return corrupt(reader, i, "used twice");
+        }
+        reader->seen[i / 8] |= (uint8_t)(1u << (i % 8));
+    }
+    return 0;
+}
+
+static int load_page(struct reader *reader, struct bucket *bucket, uint64_t id,
+                     struct page *out_page)
+{
+    if (id < FIRST_TREE_PAGE || id >= reader->page_count) {
+        return corrupt(reader, id, "outside of the file");
+    }
+    uint64_t offset = id * reader->page_bytes;
+    buf_clear(&bucket->page);
+    uint8_t *data = buf_reserve(&bucket->page, reader->page_bytes);
+    int rc = read_at(reader, offset, data, reader->page_bytes);
+    if (rc != 0) {
+        return rc;
+    }
+    if (get_le64(data) != id) {
+        return corrupt(reader, id, "carries another page's number");
+    }
+    uint64_t pages = (uint64_t)get_le32(data + 12) + 1;
+    if (pages > reader->page_count - id) {
+        return corrupt(reader, id, "overflows the file");
+    }
+    if (pages > LOADED_BYTES_MAX / reader->page_bytes) {
+        return corrupt(reader, id, "overflows past the limit");
+    }
+    rc = mark_seen(reader, id, pages);
+    if (rc != 0) {
+        return rc;
+    }
+    size_t size = (size_t)pages * reader->page_bytes;
+    struct page page = {id, {data, size}, get_le16(data + 8), get_le16(data + 10), 0};
+    rc = check_page(reader, &page);
+    if (rc == 0 && pages > 1) {
+        bucket->page.size = reader->page_bytes;
+        data = buf_reserve(&bucket->page, size - reader->page_bytes) - reader->page_bytes;
+        page.bytes.data = data;
+        rc = read_at(reader, offset + reader->page_bytes, data + reader->page_bytes,
+                     size - reader->page_bytes);
+    }
+    if (rc == 0) {
+        *out_page = page;
+    }
+    return rc;
+}
+
+/* Gives the size bytes at pos behind the start of an element. */
+static int element_data(const struct reader *reader, struct page *page, uint32_t index,
+                        uint32_t pos, uint64_t size, const uint8_t **out_data)
+{
+    uint64_t begin = BOLT_HEADER_BYTES + (uint64_t)index * BOLT_ELEMENT_BYTES + pos;
+    if (begin < page->data_from || begin + size > page->bytes.size) {
+        return corrupt(reader, page->id, "an element points outside of its place");
+    }
+    page->data_from = begin + size;
+    *out_data = page->bytes.data + begin;
+    return 0;
+}
+
+/* ---- trees ---- */
+
+static int read_bucket(struct reader *reader, enum store_table table, uint64_t page_id,
+                       struct bytes value);
+
+static const uint8_t *element_of(const struct page *page, uint32_t index)
+{
+    return page->bytes.data + BOLT_HEADER_BYTES + (size_t)index * BOLT_ELEMENT_BYTES;
+}
+
+/* In the root bucket: the ten buckets of etcd, other ones are skipped. */
+static int take_root_element(struct reader *reader, const struct page *page, uint32_t flags,
+                             struct bytes key, struct bytes value)
+{
+    if ((flags & BOLT_ELEMENT_BUCKET) == 0) {
+        return corrupt(reader, page->id, "a plain key in the root bucket");
+    }
+    for (unsigned i = 0; i < STORE_TABLE_COUNT; i++) {
+        if (bytes_equal(key, bytes_of_str(store_table_name((enum store_table)i)))) {
+            reader->found[i] = true;
+            return read_bucket(reader, (enum store_table)i, page->id, value);
+        }
+    }
+    return 0;
+}
+
+static int take_element(struct reader *reader, struct bucket *bucket, struct page *page,
+                        uint32_t index)
+{
+    const uint8_t *element = element_of(page, index);
+    uint32_t flags = get_le32(element);
+    uint32_t key_size = get_le32(element + 8);
+    uint32_t value_size = get_le32(element + 12);
+    const uint8_t *data = NULL;
+    int rc = element_data(reader, page, index, get_le32(element + 4),
+                          (uint64_t)key_size + value_size, &data);
+    if (rc != 0) {
+        return rc;
+    }
+    struct bytes key = bytes_of(data, key_size);
+    struct bytes value = bytes_of(data + key_size, value_size);
+    if ((flags & ~BOLT_ELEMENT_BUCKET) != 0) {
+        return corrupt(reader, page->id, "an element of an unknown kind");
+    }
+    if (key_size == 0 || bytes_compare(buf_bytes(&bucket->last_key), key) >= 0) {
+        return corrupt(reader, page->id, "keys do not ascend");
+    }
+    buf_clear(&bucket->last_key);
+    (void)buf_append(&bucket->last_key, key.data, key.size); /* the buffer has no limit */
+    if (bucket->is_root) {
+        return take_root_element(reader, page, flags, key, value);
+    }
+    if ((flags & BOLT_ELEMENT_BUCKET) != 0) {
+        return 0; /* etcd nests none: not ours */
+    }
+    return reader->each(reader->each_ctx, bucket->table, key, value);
+}
+
+static int read_leaf(struct reader *reader, struct bucket *bucket, struct page *page)
+{
+    int rc = 0;
+    for (uint32_t i = 0; i < page->count && rc == 0; i++) {
+        rc = take_element(reader, bucket, page, i);
+    }
+    return rc;
+}
+
+/* Copies the page numbers of the children, so that the page's buffer can take the next page. */
+static int list_children(const struct reader *reader, struct page *page, uint64_t *children)
+{
+    for (uint32_t i = 0; i < page->count; i++) {
+        const uint8_t *element = element_of(page, i);
+        const uint8_t *key;
+        int rc = element_data(reader, page, i, get_le32(element), get_le32(element + 4), &key);
+        if (rc != 0) {
+            return rc;
+        }
+        children[i] = get_le64(element + 8);
+    }
+    return 0;
+}
+
+static int read_tree(struct reader *reader, struct bucket *bucket, uint64_t id, unsigned depth)
+{
+    struct page page;
+    if (depth == DEPTH_MAX) {
+        return corrupt(reader, id, "the tree is too deep");
+    }
+    int rc = load_page(reader, bucket, id, &page);
+    if (rc != 0) {
+        return rc;
+    }
+    if (page.flags == BOLT_FLAG_LEAF) {
+        return read_leaf(reader, bucket, &page);
+    }
+    uint64_t *children = mem_array(page.count, sizeof(*children));
+    rc = page.count == 0 ? corrupt(reader, id, "a branch without children")
+                         : list_children(reader, &page, children);
+    for (uint32_t i = 0; i < page.count && rc == 0; i++) {
+        rc = read_tree(reader, bucket, children[i], depth + 1);
+    }
+    mem_free(children);
+    return rc;
+}
+
+/* A small bucket lies inside its own value. */
+static int read_inline(struct reader *reader, struct bucket *bucket, uint64_t page_id,
+                       struct bytes value)
+{
+    struct bytes inner = bytes_of(value.data + BOLT_BUCKET_BYTES, value.size - BOLT_BUCKET_BYTES);
+    if (inner.size < BOLT_HEADER_BYTES) {
+        return corrupt(reader, page_id, "an inline bucket is cut short");
+    }
+    struct page page = {page_id, inner, get_le16(inner.data + 8), get_le16(inner.data + 10), 0};
+    int rc = check_page(reader, &page);
+    if (rc == 0 && page.flags != BOLT_FLAG_LEAF) {
+        rc = corrupt(reader, page_id, "an inline bucket that is no leaf");
+    }
+    return rc == 0 ? read_leaf(reader, bucket, &page) : rc;
+}
+
+static int read_bucket(struct reader *reader, enum store_table table, uint64_t page_id,
+                       struct bytes value)
+{
+    if (value.size < BOLT_BUCKET_BYTES) {
+        return corrupt(reader, page_id, "a bucket without its header");
+    }
+    struct bucket bucket = {.table = table};
+    buf_init(&bucket.page, BUF_NO_LIMIT);
+    buf_init(&bucket.last_key, BUF_NO_LIMIT);
+    uint64_t root = get_le64(value.data);
+    int rc = root == 0 ? read_inline(reader, &bucket, page_id, value)
+                       : read_tree(reader, &bucket, root, 0);
+    buf_free(&bucket.page);
+    buf_free(&bucket.last_key);
+    return rc;
+}
+
+static int read_root(struct reader *reader)
+{
+    struct bucket root = {.is_root = true};
+    buf_init(&root.page, BUF_NO_LIMIT);
+    buf_init(&root.last_key, BUF_NO_LIMIT);
+    reader->seen = mem_zalloc((size_t)(reader->page_count / 8 + 1));
+    int rc = read_tree(reader, &root, reader->root_page, 0);
+    mem_free(reader->seen);
+    buf_free(&root.page);
+    buf_free(&root.last_key);
+    if (rc == 0 && (!reader->found[STORE_KEY] || !reader->found[STORE_META])) {
+        rc = corrupt(reader, reader->root_page, "no buckets key and meta: not a file of etcd");
+    }
+    return rc;
+}
+
+int bolt_read(const char *path, bolt_each_fn each, void *ctx, struct err *err)
+{
+    struct reader reader = {.fd = -1, .path = path, .err = err, .each = each, .each_ctx = ctx};
+    uint64_t size = 0;
+    int rc = open_file(&reader, &size);
+    if (rc == 0) {
+        reader.body_bytes = has_sha(size) ? size - BOLT_SHA_BYTES : size;
+        rc = choose_meta(&reader);
+    }
+    if (rc == 0) {
+        rc = read_root(&reader);
+    }
+    if (reader.fd >= 0) {
+        close(reader.fd);
+    }
+    return rc;
+}
+
+/* ---- the trailing checksum ---- */
+
+static int hash_body(struct reader *reader, uint64_t size, uint8_t out_sha[BOLT_SHA_BYTES])
+{
+    uint8_t *chunk = mem_alloc(HASH_CHUNK_BYTES);
+    EVP_MD_CTX *sha = EVP_MD_CTX_new();
+    bool good = sha != NULL && EVP_DigestInit_ex(sha, EVP_sha256(), NULL) == 1;
+    ASSERT(good);
+    int rc = 0;
+    for (uint64_t offset = 0; offset < size && rc == 0; offset += HASH_CHUNK_BYTES) {
+        size_t count = (size_t)BASE_MIN(size - offset, HASH_CHUNK_BYTES);
+        rc = read_at(reader, offset, chunk, count);
+        if (rc == 0) {
+            good = EVP_DigestUpdate(sha, chunk, count) == 1;
+            ASSERT(good);
+        }
+    }
+    good = EVP_DigestFinal_ex(sha, out_sha, NULL) == 1;
+    ASSERT(good);
+    EVP_MD_CTX_free(sha);
+    mem_free(chunk);
+    return rc;
+}
+
+int bolt_verify_sha256(const char *path, struct err *err)
+{
+    struct reader reader = {.fd = -1, .path = path, .err = err};
+    uint8_t want[BOLT_SHA_BYTES];
+    uint8_t have[BOLT_SHA_BYTES] = {0};
+    uint64_t size = 0;
+    int rc = open_file(&reader, &size);
+    if (rc == 0 && !has_sha(size)) {
+        rc = err_set(err, E_NOT_FOUND, "%s carries no checksum", path);
+    }
+    if (rc == 0) {
+        rc = read_at(&reader, size - BOLT_SHA_BYTES, want, sizeof(want));
+    }
+    if (rc == 0) {
+        rc = hash_body(&reader, size - BOLT_SHA_BYTES, have);
+    }
+    if (rc == 0 && memcmp(want, have, sizeof(want)) != 0) {
+        rc = err_set(err, E_CORRUPT, "%s: the sha256 at its end is not that of the rest", path);
+    }
+    if (reader.fd >= 0) {
+        close(reader.fd);
+    }
+    return rc;
+}
