@@ -347,8 +347,10 @@ static bool same_object(const struct json *a, const struct json *b)
 static bool is_held(const struct json *object)
 {
     int64_t grace = json_path_i64(object, "metadata.deletionGracePeriodSeconds", 0);
+    bool is_full_room = strcmp(json_path_str(object, "kind", ""), "Namespace") == 0 &&
+                        json_count(json_path(object, "spec.finalizers")) > 0;
     return !meta_is_deleting(object) || meta_has_finalizer(object, NULL) || grace > 0 ||
-           json_count(json_path(object, "spec.finalizers")) > 0;
+           is_full_room;
 }
 
 struct object *write_commit(struct store *store, const struct kind *kind, struct object *old,

@@ -166,8 +166,7 @@ static void read_options(struct call *call)
     text = http_query(call->http, "fieldValidation");
     request->validation = str_equal(text, "Strict")   ? VALIDATION_STRICT
                           : str_equal(text, "Ignore") ? VALIDATION_IGNORE
-                          : str_equal(text, "Warn")   ? VALIDATION_WARN
-                                                      : VALIDATION_IGNORE;
+                                                      : VALIDATION_WARN;
     mem_free(text);
     request->is_forced = call_query_truth(call, "force");
     call->label_selector = http_query(call->http, "labelSelector");

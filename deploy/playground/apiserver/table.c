@@ -153,8 +153,8 @@ static struct json *name_cell(const struct kind *kind, const struct json *object
 {
     const struct json *mark = json_get(json_path(object, "metadata.annotations"),
                                        "storageclass.kubernetes.io/is-default-class");
-    bool is_default = strcmp(kind->plural, "storageclasses") == 0 &&
-                      strcmp(json_str(mark, ""), "true") == 0;
+    bool is_default =
+        strcmp(kind->plural, "storageclasses") == 0 && strcmp(json_str(mark, ""), "true") == 0;
     return json_stringf("%s%s", meta_name(object), is_default ? " (default)" : "");
 }
 
