@@ -112,6 +112,14 @@ static struct metric server_id = {
     .help = "Server or member ID in hexadecimal format. 1 for 'server_id' label with current ID.",
     .type = METRIC_GAUGE,
     .labels = server_id_label};
+/* Shown once the cluster has agreed on it; not registered while its label changes. */
+static char cluster_version_label[48];
+static struct metric cluster_version = {
+    .name = "etcd_cluster_version",
+    .help = "Which version is running. 1 for 'cluster_version' label with current cluster version",
+    .type = METRIC_GAUGE,
+    .labels = cluster_version_label};
+static int cluster_version_shown;
 
 static struct metric *const ALL[] = {
     &METRIC_WAL_FSYNC_SECONDS,
@@ -174,6 +182,28 @@ void metrics_stop(void)
     for (size_t i = 0; i < ARRAY_COUNT(ALL); i++) {
         metric_unregister(ALL[i]);
     }
+    if (cluster_version_shown != 0) {
+        metric_unregister(&cluster_version);
+        cluster_version_shown = 0;
+    }
+}
+
+static void refresh_cluster_version(struct server *server)
+{
+    int number = atomic_load(&server->shared.cluster_version);
+    if (number == cluster_version_shown) {
+        return;
+    }
+    if (cluster_version_shown != 0) {
+        metric_unregister(&cluster_version);
+    }
+    cluster_version_shown = number;
+    if (number != 0) {
+        snprintf(cluster_version_label, sizeof(cluster_version_label), "cluster_version=\"%d.%d\"",
+                 number / 1000, number % 1000);
+        metric_set(&cluster_version, 1);
+        metric_register(&cluster_version);
+    }
 }
 
 static void refresh_process(void)
@@ -228,5 +258,6 @@ void metrics_refresh(struct server *server)
     metric_set(&slow_watchers, (int64_t)watch.slow_count);
     metric_set(&client_received, (int64_t)rpc.received_bytes);
     metric_set(&client_sent, (int64_t)rpc.sent_bytes);
+    refresh_cluster_version(server);
     refresh_process();
 }

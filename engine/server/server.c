@@ -382,11 +382,10 @@ static int make_workers(struct server *server, struct err *err)
 static void state_start_now(void *ctx)
 {
     struct server *server = ctx;
-    struct raft_status status;
     state_start(server);
     cluster_sync_peers(server);
     bootstrap_link_known(server);
-    raft_status(server->raft, &status);
+    effects_run(server); /* what was committed is applied: a new cluster learns its members so */
     /* Alone, there is nobody to wait for: elect at once. */
     if (server->conf_state.voter_count == 1 && server->conf_state.voters[0] == server->member_id) {
         raft_campaign(server->raft);
@@ -429,6 +428,7 @@ static int server_start(struct server *server, struct err *err)
 /* systemd's readiness protocol; nothing happens without NOTIFY_SOCKET. */
 void server_ready(struct server *server)
 {
+    metrics_refresh(server); /* who scrapes at once sees a member that has a leader */
     atomic_store(&server->shared.ready, true);
     LOG_INFO("ready to serve client requests", LOG_HEX("local-member-id", server->member_id));
     LOG_INFO("serving client traffic",
