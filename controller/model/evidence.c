@@ -95,9 +95,11 @@ static void judge_times(const struct judge *in, struct member_view *member)
     struct operation operation;
     const struct json *last = json_get(in->seen->status, "lastOperations");
     for (size_t i = 0; i < json_count(last); i++) {
+        if (strcmp(json_str(json_get(json_at(last, i), "target"), ""), member->name.text) != 0) {
+            continue;
+        }
         operation_read(json_at(last, i), &operation);
-        if (operation.type == OPERATION_RECREATE && operation.started_ms >= member->since_ms &&
-            strcmp(operation.target, member->name.text) == 0) {
+        if (operation.type == OPERATION_RECREATE && operation.started_ms >= member->since_ms) {
             member->was_recreated = true;
         }
     }

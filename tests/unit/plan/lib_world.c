@@ -52,6 +52,19 @@ void world_init(struct world *world, uint64_t seed, int64_t replicas)
     plan_init(&world->plan);
 }
 
+void world_clone(struct world *world, const struct world *source, uint64_t seed)
+{
+    *world = *source;
+    rng_seed(&world->rng, seed);
+    world->cluster = json_copy(source->cluster);
+    int rc = spec_parse(world->cluster, &world->want);
+    assert_int_equal(rc, 0);
+    plan_init(&world->plan);
+    world->history = NULL;
+    world->garbage = NULL;
+    world->garbage_count = 0;
+}
+
 void world_free(struct world *world)
 {
     plan_free(&world->plan);

@@ -141,6 +141,9 @@ struct world {
 void world_init(struct world *world, uint64_t seed, int64_t replicas);
 void world_free(struct world *world);
 
+/* Makes a copy that goes its own way from here; source must outlive it. */
+void world_clone(struct world *world, const struct world *source, uint64_t seed);
+
 /* Changes one field of the spec by JSON text, and its generation. */
 void world_set_spec(struct world *world, const char *path_key, const char *json_text);
 

@@ -21,7 +21,12 @@
 #include "controller/model/spec.h"
 #include "lib_world.h"
 
+#if defined(__SANITIZE_ADDRESS__)
+#define RUNS_DEFAULT 2000u
+#else
 #define RUNS_DEFAULT 20000u
+#endif
+#define REPLICAS_MAX 5
 #define FAULT_STEPS  14u
 #define CALM_STEPS   220u
 #define LOST_STEPS   15u
@@ -100,7 +105,7 @@ static void fault_node(struct world *world)
 static void change_spec(struct world *world)
 {
     char replicas[8];
-    snprintf(replicas, sizeof(replicas), "%d", (int)(1 + rng_below(&world->rng, 5)));
+    snprintf(replicas, sizeof(replicas), "%d", (int)(1 + rng_below(&world->rng, REPLICAS_MAX)));
     switch (rng_below(&world->rng, 4)) {
     case 0:
         world_set_spec(world, "paused", world->want.paused ? "false" : "true");
@@ -226,20 +231,22 @@ static int say_last_seed(void **state)
     return 0;
 }
 
-static void walk(uint64_t seed, struct totals *totals)
+static void walk(uint64_t seed, const struct world *settled, struct totals *totals)
 {
     current_seed = seed;
     struct world world;
-    world_init(&world, seed, 1);
+    struct rng start;
+    rng_seed(&start, seed);
+    int64_t size = (int64_t)(1 + rng_below(&start, REPLICAS_MAX));
+    if (rng_below(&start, 4) == 0) {
+        world_init(&world, seed, size); /* one in four is disturbed from its first start on */
+    } else {
+        world_clone(&world, &settled[size - 1], seed);
+    }
     world.is_told = getenv("WALK_SEED") != NULL;
-    char replicas[8];
-    snprintf(replicas, sizeof(replicas), "%d", (int)(1 + rng_below(&world.rng, 5)));
-    world_set_spec(&world, "replicas", replicas);
     world.nodes_readable = rng_below(&world.rng, 3) != 0;
     world.history = mem_array(WORLD_HISTORY_MAX, sizeof(struct world_kube));
-    if (rng_below(&world.rng, 4) != 0) {
-        world_settle(&world, 60); /* one in four is disturbed from its first start on */
-    }
+
     for (size_t step = 0; step < FAULT_STEPS; step++) {
         totals->faults += fault(&world) ? 1 : 0;
         bool dies = rng_below(&world.rng, 3) == 0;
@@ -288,15 +295,24 @@ static void every_disturbed_cluster_becomes_whole_or_says_that_it_cannot(void **
     const char *seed_text = getenv("WALK_SEED");
     uint64_t first = from_text == NULL ? 1 : strtoull(from_text, NULL, 10);
     uint64_t runs = runs_text == NULL ? RUNS_DEFAULT : strtoull(runs_text, NULL, 10);
+    struct world *settled = mem_array(REPLICAS_MAX, sizeof(struct world));
+    for (int i = 0; i < REPLICAS_MAX; i++) {
+        world_init(&settled[i], 1, i + 1);
+        assert_true(world_settle(&settled[i], CALM_STEPS));
+    }
     if (seed_text != NULL) {
-        walk(strtoull(seed_text, NULL, 10), &totals);
+        walk(strtoull(seed_text, NULL, 10), settled, &totals);
         runs = 0;
     }
 
     for (uint64_t seed = first; seed < first + runs; seed++) {
-        walk(seed, &totals);
+        walk(seed, settled, &totals);
     }
 
+    for (int i = 0; i < REPLICAS_MAX; i++) {
+        world_free(&settled[i]);
+    }
+    mem_free(settled);
     print_message("runs %llu: passes %zu, writes %zu, membership changes %zu, operator deaths %zu, "
                   "faults %zu, conflicts %zu; whole %zu, majority of data lost %zu\n",
                   (unsigned long long)runs, totals.passes, totals.writes, totals.membership,

@@ -1,0 +1,152 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Breaks the planner on purpose, one safety rule at a time, and asks the planner's tests to notice.
+
+Usage: planner.py BUILD_DIR [NAME...]. BUILD_DIR holds a built libbase.a. The planner's own assertions
+(invariants.c) are switched off, so that what notices is a test. Exit 1 when a mutant survives.
+"""
+import glob
+import os
+import re
+import subprocess
+import sys
+import tempfile
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+FLAGS = ["-std=gnu11", "-O1", "-g", "-w", "-D_GNU_SOURCE", "-I", ROOT,
+         f'-DQUORATE_SOURCE_DIR="{ROOT}"']
+TESTS = ["scenarios", "small_worlds", "walk"]
+
+# name, file, text, replacement
+MUTANTS = [
+    ("removal below quorum", "model/view.c",
+     "healthy_after >= spec_quorum(voters_after)", "true"),
+    ("removal by a minority", "model/view.c",
+     "view->healthy_voter_count >= spec_quorum(view->voter_count) &&", ""),
+    ("promotion beyond the healthy", "plan/promote.c",
+     "view->healthy_voter_count + 1 >= spec_quorum(view->voter_count + 1)", "true"),
+    ("promotion before caught up", "plan/promote.c",
+     "learner->healthy && learner->caught_up &&", ""),
+    ("successor before the lost one left", "plan/scale.c",
+     "int64_t target = pass->want->replicas + (may_surge(pass, must_go) ? 1 : 0);",
+     "int64_t target = pass->want->replicas + 1;"),
+    ("two changes in one plan", "plan/plan.c",
+     "plan_cleanup(pass) || plan_repair(pass) || plan_promote(pass) || plan_scale(pass)",
+     "plan_cleanup(pass) | plan_repair(pass) | plan_promote(pass) | plan_scale(pass)"),
+    ("founding over an id", "plan/bootstrap.c",
+     "pass->view->latched_id != 0 || pass->view->latch_conflict", "pass->view->latch_conflict"),
+    ("the volume's latch is not read", "model/view.c",
+     "latch_id(view, id);\n            view->latched_on_volume = true;",
+     "view->latched_on_volume = true;"),
+    ("founding with the volumes of an earlier cluster", "plan/bootstrap.c",
+     "if (pass->view->old_volume_count > 0) {", "if (false) {"),
+    ("a second seed from an old view", "plan/bootstrap.c",
+     "seed == NULL ? journaled_seed(pass) : seed->ordinal",
+     "seed == NULL ? pass->view->next_ordinal : seed->ordinal"),
+    ("clients before the latch", "plan/objects.c",
+     "if (!pass->view->latched_in_status || !pass->view->latched_on_volume) {", "if (false) {"),
+    ("the founding Pod is kept", "plan/members.c",
+     "member->pod->state_new && pass->view->latched_in_status", "false"),
+    ("a voter on an empty volume", "plan/members.c",
+     "ASSERT(member->never_started && !member->is_voter);", ""),
+    ("volumes of members are dropped", "plan/cleanup.c",
+     "if (member->etcd != NULL || member->ordinal == OBSERVED_NO_ORDINAL) {",
+     "if (member->ordinal == OBSERVED_NO_ORDINAL) {"),
+    ("retained volumes are dropped", "plan/cleanup.c",
+     "if (pass->want->storage.reclaim == SPEC_RECLAIM_DELETE) {", "if (true) {"),
+    ("acting while paused", "plan/plan.c", "if (want->paused) {", "if (false) {"),
+    ("acting on an old list", "model/view.c",
+     "return then_ms > 0 && now_ms - then_ms <= OBSERVED_FRESH_MAX_MS;", "return then_ms > 0;"),
+    ("no storm brake", "plan/repair.c",
+     "if (count < pass->want->repair.max_replacements_per_hour) {", "if (true) {"),
+    ("no grace", "model/evidence.c",
+     "in->now_ms - member->grace_since_ms < in->want->repair.not_ready_grace_ms", "false"),
+    ("memory kills are proof", "model/evidence.c",
+     "return EVIDENCE_OutOfMemory;", "return EVIDENCE_NotReady;"),
+    ("image errors are proof", "model/evidence.c",
+     "return EVIDENCE_ImagePullFailed;", "return EVIDENCE_NotReady;"),
+    ("a healthy member leaves before its successor votes", "model/evidence.c",
+     "member->must_go = asked || doomed;", "member->evidence = asked ? EVIDENCE_AskedByUser : 0;"),
+    ("leadership is not moved", "plan/members.c",
+     "if (move_leader_away(pass, victim, type, message)) {", "if (false) {"),
+    ("foreign members count as ours", "plan/scale.c", "if (count_foreign(view) > 0) {", "if (false) {"),
+    ("ordinals are used again", "model/view.c",
+     "if (next > view->next_ordinal) {", "if (false) {"),
+    ("writes at rest", "plan/objects.c",
+     "actual->deleting || build_covers(actual->raw, wanted)", "actual->deleting"),
+    ("the journal is not begun", "plan/journal.c",
+     "operation->started_ms = pass->now_ms;", "operation->started_ms = 0;"),
+    ("a refused spec is acted on", "plan/plan.c", "if (want->problem_count > 0) {", "if (false) {"),
+]
+
+
+def sources(folder):
+    return sorted(glob.glob(os.path.join(ROOT, folder, "*.c")))
+
+
+def compile_to(out, source, include=None):
+    include = [] if include is None else ["-I", include]
+    return subprocess.run(["gcc", *FLAGS, *include, "-c", source, "-o", out]).returncode == 0
+
+
+def run_tests(work, objects, build):
+    for name in TESTS:
+        program = os.path.join(work, "t_" + name)
+        base = os.path.join(build, "base/libbase.a")
+        test = os.path.join(work, f"test_{name}.o")
+        subprocess.run(["gcc", "-o", program, test, *objects, base, "-lyajl", "-lcmocka", "-lm",
+                        "-lpthread"], check=True)
+        env = dict(os.environ, WALK_RUNS="4000")
+        try:
+            done = subprocess.run([program], env=env, capture_output=True, timeout=300)
+        except subprocess.TimeoutExpired:
+            return name + " (did not end)"
+        if done.returncode != 0:
+            return name
+    return None
+
+
+def main():
+    build, wanted = sys.argv[1], sys.argv[2:]
+    survivors = 0
+    with tempfile.TemporaryDirectory() as work:
+        objects = {}
+        for folder in ["controller/model", "controller/plan", "controller/build"]:
+            for source in sources(folder):
+                out = os.path.join(work, folder.replace("/", "_") + os.path.basename(source) + ".o")
+                objects[source] = out
+                if source.endswith("plan/invariants.c"):
+                    source = os.path.join(work, "no_invariants.c")
+                    with open(source, "w") as file:
+                        file.write('#include "controller/plan/pass.h"\n'
+                                   'void plan_check(const struct pass *pass) { (void)pass; }\n')
+                assert compile_to(out, source)
+        for source in sources("tests/unit/plan"):
+            name = os.path.basename(source)[:-2]
+            out = os.path.join(work, name + ".o")
+            assert compile_to(out, source)
+            if name.startswith("lib_"):
+                objects[source] = out
+        assert run_tests(work, list(objects.values()), build) is None, "tests fail without a mutant"
+        for name, path, text, replacement in MUTANTS:
+            if wanted and name not in wanted:
+                continue
+            source = os.path.join(ROOT, "controller", path)
+            original = open(source).read()
+            words = text.split()
+            pattern = r"\s+".join(re.escape(word) for word in words)
+            assert re.search(pattern, original), f"mutant '{name}': text not found in {path}"
+            mutated = os.path.join(work, "mutant.c")
+            with open(mutated, "w") as file:
+                file.write(re.sub(pattern, lambda _: replacement, original))
+            out = os.path.join(work, "mutant.o")
+            assert compile_to(out, mutated, os.path.dirname(source)), name
+            swapped = [out if source == key else value for key, value in objects.items()]
+            caught = run_tests(work, swapped, build)
+            survivors += caught is None
+            print(f"{'SURVIVED' if caught is None else 'caught by ' + caught:30} {name}", flush=True)
+    return 1 if survivors else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
