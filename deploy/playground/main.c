@@ -10,8 +10,12 @@
 #include "base/flags.h"
 #include "base/log.h"
 #include "deploy/playground/apiserver/server.h"
+#ifdef PLAYGROUND_KUBELET
+#include "deploy/playground/kubelet/kubelet.h"
+#endif
 
 #define EXIT_USAGE 2
+#define NODES_MAX  100
 
 static const char USAGE[] =
     "quorate-playground: a Kubernetes API server and nodes on this machine, for demos and tests\n"
@@ -104,7 +108,7 @@ static int read_options(int argc, char **argv, struct options *options)
     if (options->port < 0 || options->port > UINT16_MAX) {
         return refuse("--port must be 0 to 65535");
     }
-    if (options->nodes < 0 || options->nodes > 100) {
+    if (options->nodes < 0 || options->nodes > NODES_MAX) {
         return refuse("--nodes must be 0 to 100");
     }
     return 0;
@@ -119,6 +123,80 @@ static void wait_for_signal(const sigset_t *signals)
     fflush(stdout);
 }
 
+struct kubelet;
+
+#ifdef PLAYGROUND_KUBELET
+static int answer_playground(void *ctx, const char *method, const char *path,
+                             struct json **out_answer)
+{
+    return kubelet_request(ctx, method, path, out_answer);
+}
+
+/* Starts the nodes on a running server; without any there is no kubelet. */
+static int start_nodes(const struct options *options, struct apiserver *server,
+                       struct kubelet **out_kubelet, struct err *err)
+{
+    char *dir = realpath(options->dir, NULL);
+    if (dir == NULL) {
+        return err_set(err, E_IO, "the folder %s is gone", options->dir);
+    }
+    struct kubelet_config config = {
+        .dir = dir,
+        .store = apiserver_store(server),
+        .api_port = apiserver_port(server),
+        .node_count = (uint32_t)options->nodes,
+        .images = options->images,
+        .image_count = options->image_count,
+    };
+    int rc = kubelet_start(&config, out_kubelet, err);
+    if (rc == 0) {
+        struct pod_logs logs = kubelet_logs(*out_kubelet);
+        apiserver_set_logs(server, &logs);
+        apiserver_set_extension(server, answer_playground, *out_kubelet);
+    }
+    free(dir);
+    return rc;
+}
+
+static void stop_nodes(struct apiserver *server, struct kubelet *kubelet)
+{
+    apiserver_set_extension(server, NULL, NULL);
+    apiserver_set_logs(server, NULL);
+    kubelet_stop(kubelet);
+}
+#else
+static int start_nodes(const struct options *options, struct apiserver *server,
+                       struct kubelet **out_kubelet, struct err *err)
+{
+    (void)options;
+    (void)server;
+    (void)err;
+    *out_kubelet = NULL;
+    fputs("quorate-playground: built without the kubelet: Pods stay Pending\n", stderr);
+    return 0;
+}
+
+static void stop_nodes(struct apiserver *server, struct kubelet *kubelet)
+{
+    (void)server;
+    (void)kubelet;
+}
+#endif
+
+/* Tells that it is ready, and waits for the end. */
+static int serve(const struct options *options, struct apiserver *server, const sigset_t *signals,
+                 struct err *err)
+{
+    int rc = apiserver_write_kubeconfig(server, options->kubeconfig, err);
+    if (rc == 0) {
+        printf("quorate-playground is ready: https://127.0.0.1:%u, %lld nodes, kubeconfig %s\n",
+               apiserver_port(server), (long long)options->nodes, options->kubeconfig);
+        fflush(stdout);
+        wait_for_signal(signals);
+    }
+    return rc;
+}
+
 static int run(const struct options *options)
 {
     sigset_t signals;
@@ -130,23 +208,27 @@ static int run(const struct options *options)
     struct err err = {""};
     struct apiserver_config config = {.dir = options->dir, .port = (uint16_t)options->port};
     struct apiserver *server;
-    if (apiserver_start(&config, &server, &err) != 0) {
+    struct kubelet *kubelet = NULL;
+    int rc = apiserver_start(&config, &server, &err);
+    if (rc != 0) {
         fprintf(stderr, "quorate-playground: %s\n", err.text);
         return EXIT_FAILURE;
     }
-    int code = EXIT_SUCCESS;
-    if (apiserver_write_kubeconfig(server, options->kubeconfig, &err) != 0) {
+    if (options->nodes > 0) {
+        rc = start_nodes(options, server, &kubelet, &err);
+    }
+    if (rc == 0) {
+        rc = serve(options, server, &signals, &err);
+    }
+    if (rc != 0) {
         fprintf(stderr, "quorate-playground: %s\n", err.text);
-        code = EXIT_FAILURE;
-    } else {
-        printf("quorate-playground is ready: https://127.0.0.1:%u, kubeconfig %s\n",
-               apiserver_port(server), options->kubeconfig);
-        fflush(stdout);
-        wait_for_signal(&signals);
+    }
+    if (kubelet != NULL) {
+        stop_nodes(server, kubelet);
     }
     apiserver_stop(server);
     apiserver_free(server);
-    return code;
+    return rc == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
 int main(int argc, char **argv)

@@ -18,7 +18,11 @@ struct apiserver {
     SSL_CTX *tls;
     struct faults faults;
     struct pod_logs logs;
-    bool has_logs;
+    bool has_logs;      /* logs, has_logs and log_streams: guarded by the objects' lock */
+    size_t log_streams; /* how many read from logs now */
+    pthread_mutex_t extension_lock; /* held while the extension runs */
+    apiserver_extension_fn extension;
+    void *extension_ctx;
     char *dir;
     char *token;
     uint16_t port;

@@ -152,6 +152,19 @@ struct json *faults_writes(struct faults *faults)
     return writes;
 }
 
+/* Asks the extension; 0 when the path is none of its own. */
+static int ask_extension(struct call *call, const char *path, struct json **out_answer)
+{
+    struct apiserver *server = call->server;
+    int status = 0;
+    pthread_mutex_lock(&server->extension_lock);
+    if (server->extension != NULL) {
+        status = server->extension(server->extension_ctx, call->http->method, path, out_answer);
+    }
+    pthread_mutex_unlock(&server->extension_lock);
+    return status;
+}
+
 bool playground_serve(struct call *call, const char *path)
 {
     struct faults *faults = &call->server->faults;
@@ -168,7 +181,13 @@ bool playground_serve(struct call *call, const char *path)
             reply_set(&reply, 200, faults_get(faults));
         }
     } else {
-        return false;
+        struct json *answer = NULL;
+        bool is_ours = str_starts_with(path, "/playground/");
+        int status = is_ours ? ask_extension(call, path, &answer) : 0;
+        if (status == 0) {
+            return false;
+        }
+        reply_set(&reply, status, answer != NULL ? answer : json_object());
     }
     call_respond(call, &reply);
     reply_free(&reply);

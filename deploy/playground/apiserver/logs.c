@@ -20,6 +20,23 @@ static struct pod_log_options options_of(const struct call *call, const char *co
     };
 }
 
+/* True while the source is registered. */
+static bool has_source(struct apiserver *server)
+{
+    objects_lock(&server->store.objects);
+    bool is_there = server->has_logs;
+    objects_unlock(&server->store.objects);
+    return is_there;
+}
+
+static void stream_ended(struct apiserver *server)
+{
+    objects_lock(&server->store.objects);
+    server->log_streams--;
+    pthread_cond_broadcast(&server->store.objects.changed);
+    objects_unlock(&server->store.objects);
+}
+
 static void pass_on(struct call *call, const struct pod_logs *logs, void *stream)
 {
     if (!http_chunked_begin(call->connection, 200, "text/plain")) {
@@ -28,7 +45,7 @@ static void pass_on(struct call *call, const struct pod_logs *logs, void *stream
     struct buf data;
     buf_init(&data, BUF_NO_LIMIT);
     int rc = 0;
-    while (rc == 0 && !http_is_gone(call->connection)) {
+    while (rc == 0 && !http_is_gone(call->connection) && has_source(call->server)) {
         buf_clear(&data);
         rc = logs->read(stream, LOG_WAIT_MS, &data);
         if (!http_chunk(call->connection, buf_bytes(&data))) {
@@ -50,6 +67,8 @@ void logs_serve(struct call *call)
         objects_find(&server->store.objects, "pods", request->ns, request->name) != NULL;
     struct pod_logs logs = server->logs;
     bool has_logs = server->has_logs;
+    bool is_counted = is_there && has_logs;
+    server->log_streams += is_counted ? 1 : 0;
     objects_unlock(&server->store.objects);
     void *stream = NULL;
     struct err err = {""};
@@ -64,6 +83,9 @@ void logs_serve(struct call *call)
     } else {
         pass_on(call, &logs, stream);
         logs.close(stream);
+    }
+    if (is_counted) {
+        stream_ended(server);
     }
     if (reply.code != 0) {
         call_respond(call, &reply);

@@ -325,22 +325,22 @@ static bool run_verb(struct call *call, struct reply *reply)
 
 static const char *verb_name(const struct call *call)
 {
-    return is_method(call, "POST")    ? "create"
-           : is_method(call, "PUT")   ? "update"
-           : is_method(call, "PATCH") ? "patch"
-                                      : "delete";
+    return is_method(call, "POST")       ? "create"
+           : is_method(call, "PUT")      ? "update"
+           : is_method(call, "PATCH")    ? "patch"
+           : *call->request.name == '\0' ? "deletecollection"
+                                         : "delete";
 }
 
 static void count_write(struct call *call)
 {
-    char *resource = kind_qualified(call->request.version->kind);
-    char *what = *call->request.subresource == '\0'
-                     ? str_dup(resource)
-                     : str_printf("%s/%s", resource, call->request.subresource);
+    const struct request *request = &call->request;
+    const char *plural = request->version->kind->plural;
+    char *what = *request->subresource == '\0' ? str_dup(plural)
+                                               : str_printf("%s/%s", plural, request->subresource);
     faults_count_write(&call->server->faults, http_header(call->http, "User-Agent", "unknown"),
                        verb_name(call), what);
     mem_free(what);
-    mem_free(resource);
 }
 
 static void serve_verb(struct call *call)

@@ -78,6 +78,15 @@ static int token_load(const char *dir, char **out_token, struct err *err)
     return 0;
 }
 
+/* Gives the absolute name of the folder below which volumes lie. */
+static char *volumes_folder(const char *dir)
+{
+    char *absolute = realpath(dir, NULL);
+    char *folder = str_printf("%s/volumes", absolute != NULL ? absolute : dir);
+    free(absolute);
+    return folder;
+}
+
 static void register_all_crds(struct store *store)
 {
     struct table *crds =
@@ -127,12 +136,13 @@ int apiserver_start(const struct apiserver_config *config, struct apiserver **ou
     objects_init(&server->store.objects);
     kinds_init(&server->store.kinds);
     faults_init(&server->faults);
+    pthread_mutex_init(&server->extension_lock, NULL);
     server->dir = str_dup(config->dir);
-    server->store.volumes_dir = str_printf("%s/volumes", config->dir);
     objects_lock(&server->store.objects);
     int rc = server_open(server, config, err);
     if (rc == 0) {
         server->port = http_port(server->http);
+        server->store.volumes_dir = volumes_folder(config->dir);
         register_all_crds(&server->store);
         bootstrap_objects(&server->store, server->port);
     }
@@ -173,7 +183,18 @@ void apiserver_set_logs(struct apiserver *server, const struct pod_logs *logs)
     if (logs != NULL) {
         server->logs = *logs;
     }
+    while (logs == NULL && server->log_streams > 0) {
+        pthread_cond_wait(&server->store.objects.changed, &server->store.objects.lock);
+    }
     objects_unlock(&server->store.objects);
+}
+
+void apiserver_set_extension(struct apiserver *server, apiserver_extension_fn extension, void *ctx)
+{
+    pthread_mutex_lock(&server->extension_lock);
+    server->extension = extension;
+    server->extension_ctx = ctx;
+    pthread_mutex_unlock(&server->extension_lock);
 }
 
 void apiserver_stop(struct apiserver *server)
@@ -200,6 +221,7 @@ void apiserver_free(struct apiserver *server)
     objects_free(&server->store.objects);
     kinds_free(&server->store.kinds);
     faults_free(&server->faults);
+    pthread_mutex_destroy(&server->extension_lock);
     SSL_CTX_free(server->tls);
     mem_free(server->store.volumes_dir);
     mem_free(server->dir);

@@ -11,6 +11,7 @@
 #include "base/err.h"
 
 struct apiserver;
+struct json;
 struct store;
 
 struct apiserver_config {
@@ -51,8 +52,21 @@ struct store *apiserver_store(struct apiserver *server);
 uint16_t apiserver_port(const struct apiserver *server);
 const char *apiserver_token(const struct apiserver *server);
 
-/* Registers the source of Pod logs (copied); NULL takes it away. Without one logs answer 501. */
+/*
+ * Registers the source of Pod logs (copied). Without one logs answer 501. NULL takes it away, and
+ * no stream of it is open any longer when this returns.
+ */
 void apiserver_set_logs(struct apiserver *server, const struct pod_logs *logs);
+
+/*
+ * A path below /playground/ that the server does not know itself. Gives an HTTP status and
+ * *out_answer (taken), or 0 when the path is none of its own. Called on connection threads.
+ */
+typedef int (*apiserver_extension_fn)(void *ctx, const char *method, const char *path,
+                                      struct json **out_answer);
+
+/* Registers it; NULL takes it away, and no call is under way any longer when this returns. */
+void apiserver_set_extension(struct apiserver *server, apiserver_extension_fn extension, void *ctx);
 
 /* Ends all watches and connections and joins all threads but the callers of store.h; writes the
  * state. */
