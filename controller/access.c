@@ -17,7 +17,7 @@ const struct access_rule ACCESS_RULES[] = {
     {ACCESS_CLUSTERS, KUBE_PVC, NULL, NULL, "list watch create patch delete"},
     {ACCESS_CLUSTERS, KUBE_SERVICE, NULL, NULL, "list watch create patch"},
     {ACCESS_CLUSTERS, KUBE_PDB, NULL, NULL, "list watch create patch delete"},
-    {ACCESS_CLUSTERS, KUBE_EVENT, NULL, NULL, "create patch"},
+    {ACCESS_CLUSTERS, KUBE_EVENT, NULL, NULL, "create"},
     {ACCESS_LEASE, KUBE_LEASE, NULL, NULL, "create"},
     {ACCESS_LEASE, KUBE_LEASE, NULL, "quorate-operator", "get update"},
     {ACCESS_NODES, KUBE_NODE, NULL, NULL, "list watch"},

@@ -247,11 +247,11 @@ static void log_action(const struct run *run, const struct action *action, int r
                                        LOG_STR("object", object),
                                        LOG_STR("name", name),
                                        LOG_STR("error", error)};
-    bool is_soon = rc == E_AGAIN || rc == E_CONFLICT;
-    enum log_level level = rc == 0 || is_soon ? LOG_LEVEL_INFO : LOG_LEVEL_WARN;
-    if (log_enabled(level)) {
-        log_write(level, __FILE__, __LINE__, rc == 0 ? "done" : (is_soon ? "not yet" : "not done"),
-                  fields, ARRAY_COUNT(fields) - (rc == 0 ? 1 : 0));
+    bool is_done = rc == 0;
+    /* Other failures are told once, by the loop. */
+    if ((is_done || rc == E_AGAIN || rc == E_CONFLICT) && log_enabled(LOG_LEVEL_INFO)) {
+        log_write(LOG_LEVEL_INFO, __FILE__, __LINE__, is_done ? "done" : "not yet", fields,
+                  ARRAY_COUNT(fields) - (is_done ? 1 : 0));
     }
 }
 

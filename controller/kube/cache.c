@@ -90,6 +90,8 @@ static bool keep(struct kube_cache *cache, struct json *object)
 {
     char space[KUBE_CACHE_KEY_MAX];
     struct bytes key = key_of(object, space);
+    /* Half of an object's bytes, and nobody here reads them. */
+    json_remove(json_ensure_object(object, "metadata"), "managedFields");
     const struct json *old = map_get(&cache->objects, key);
     if (old != NULL && !is_older(object_version(old), object_version(object))) {
         int order = 0;

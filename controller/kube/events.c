@@ -9,11 +9,7 @@
 #include "controller/kube/timestamp.h"
 
 struct kube_event_story {
-    char *name; /* of the Event object */
-    char *namespace_;
     uint64_t first_ms;
-    uint64_t written_ms;
-    int64_t count;
 };
 
 void kube_events_init(struct kube_events *events, const struct kube_seam *seam,
@@ -21,15 +17,6 @@ void kube_events_init(struct kube_events *events, const struct kube_seam *seam,
 {
     *events = (struct kube_events){.seam = seam, .clock = clock, .instance = str_dup(instance)};
     map_init(&events->stories);
-}
-
-static void story_free(struct kube_event_story *story)
-{
-    if (story != NULL) {
-        mem_free(story->name);
-        mem_free(story->namespace_);
-        mem_free(story);
-    }
 }
 
 static void stories_drop(struct kube_events *events, uint64_t before_ms)
@@ -40,7 +27,7 @@ static void stories_drop(struct kube_events *events, uint64_t before_ms)
         struct kube_event_story *story = value;
         if (story->first_ms < before_ms) {
             map_remove(&events->stories, key);
-            story_free(story);
+            mem_free(story);
         }
     }
 }
@@ -98,23 +85,6 @@ static struct json *event_body(struct kube_events *events, const struct kube_eve
     return body;
 }
 
-static int series_write(struct kube_events *events, struct kube_event_story *story, struct err *err)
-{
-    struct json *body = json_object();
-    struct json *series = json_ensure_object(body, "series");
-    struct kube_timestamp now = kube_timestamp_micro(events->clock->wall_ns(events->clock->ctx));
-    json_set_int(series, "count", story->count);
-    json_set_str(series, "lastObservedTime", now.text);
-    const struct kube_call call = {.verb = KUBE_MERGE_PATCH,
-                                   .kind = &KUBE_KINDS[KUBE_EVENT],
-                                   .namespace_ = story->namespace_,
-                                   .name = story->name,
-                                   .body = body};
-    int rc = kube_call(events->seam, &call, NULL, err);
-    json_free(body);
-    return rc;
-}
-
 int kube_events_post(struct kube_events *events, const struct kube_event *event, struct err *err)
 {
     uint64_t now_ms = clock_monotonic_ms(events->clock);
@@ -124,37 +94,29 @@ int kube_events_post(struct kube_events *events, const struct kube_event *event,
     char *key = str_printf("%s|%s|%s|%s", json_path_str(event->regarding, "metadata.uid", ""),
                            event->reason, event->related_name == NULL ? "" : event->related_name,
                            event->note);
-    struct kube_event_story *story = map_get(&events->stories, bytes_of_str(key));
-    int rc = 0;
-    if (story != NULL) {
-        story->count++;
-        if (now_ms - story->written_ms >= KUBE_EVENT_SERIES_MS) {
-            story->written_ms = now_ms;
-            rc = series_write(events, story, err);
-        }
+    if (map_get(&events->stories, bytes_of_str(key)) != NULL) {
         mem_free(key);
-        return rc;
+        return 0;
     }
     if (events->stories.count >= KUBE_EVENT_STORIES_MAX) {
         stories_drop(events, UINT64_MAX);
     }
-    story = mem_zalloc(sizeof(*story));
-    story->namespace_ = str_dup(json_path_str(event->regarding, "metadata.namespace", "default"));
-    int64_t wall_ns = events->clock->wall_ns(events->clock->ctx);
-    story->name =
-        str_printf("%.200s.%llx%04llx", json_path_str(event->regarding, "metadata.name", ""),
-                   (unsigned long long)wall_ns, (unsigned long long)(events->sequence++ & 0xffff));
+    struct kube_event_story *story = mem_zalloc(sizeof(*story));
     story->first_ms = now_ms;
-    story->written_ms = now_ms;
-    story->count = 1;
     map_set(&events->stories, bytes_of_str(key), story);
     mem_free(key);
-    struct json *body = event_body(events, event, story->namespace_, story->name);
+    const char *namespace_ = json_path_str(event->regarding, "metadata.namespace", "default");
+    int64_t wall_ns = events->clock->wall_ns(events->clock->ctx);
+    char *name =
+        str_printf("%.200s.%llx%04llx", json_path_str(event->regarding, "metadata.name", ""),
+                   (unsigned long long)wall_ns, (unsigned long long)(events->sequence++ & 0xffff));
+    struct json *body = event_body(events, event, namespace_, name);
+    mem_free(name);
     const struct kube_call call = {.verb = KUBE_CREATE,
                                    .kind = &KUBE_KINDS[KUBE_EVENT],
-                                   .namespace_ = story->namespace_,
+                                   .namespace_ = namespace_,
                                    .body = body};
-    rc = kube_call(events->seam, &call, NULL, err);
+    int rc = kube_call(events->seam, &call, NULL, err);
     json_free(body);
     return rc;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Events (events.k8s.io/v1): one object per story. The same story again within KUBE_EVENT_WINDOW_MS
- * counts the series of the first event up, at most once every KUBE_EVENT_SERIES_MS.
+ * Events (events.k8s.io/v1): one object per story. The same story again within KUBE_EVENT_WINDOW_MS is
+ * not told again.
  */
 #ifndef CONTROLLER_KUBE_EVENTS_H
 #define CONTROLLER_KUBE_EVENTS_H
@@ -13,7 +13,6 @@
 #include "controller/kube/client.h"
 
 #define KUBE_EVENT_WINDOW_MS   (10u * 60u * 1000u)
-#define KUBE_EVENT_SERIES_MS   30000u
 #define KUBE_EVENT_STORIES_MAX 1024u
 #define KUBE_EVENT_NOTE_MAX    1024u
 #define KUBE_EVENT_CONTROLLER  "quorate.dev/operator"
@@ -42,7 +41,7 @@ void kube_events_init(struct kube_events *events, const struct kube_seam *seam,
                       const struct clock_seam *clock, const char *instance);
 void kube_events_free(struct kube_events *events);
 
-/* Posts, counts up, or keeps quiet. The outcome is for the log: an event is never worth a retry. */
+/* Posts, or keeps quiet. The outcome is for the log: an event is never worth a retry. */
 int kube_events_post(struct kube_events *events, const struct kube_event *event, struct err *err);
 
 #endif

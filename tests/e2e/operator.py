@@ -3,7 +3,7 @@
 """The operator from outside: real processes, a real API, members killed, the operator killed at every change.
 
 Runs against `quorate-playground` from the build folder (QUORATE_BUILD), or against an API server that is there
-already (--api URL --token TOKEN).
+already (--kubeconfig FILE; it must have a kubelet).
 Loopback only, ports 23800 to 23899; every process that it started is ended by its process id."""
 import argparse
 import base64
@@ -44,14 +44,16 @@ class World:
         self.operator_log = os.path.join(self.dir, "operator.log")
         self.kubeconfig = os.path.join(self.dir, "kubeconfig")
         self.tls = None
-        if args.api:
-            self.url, self.token = args.api, args.token
-            with open(self.kubeconfig, "w", encoding="utf-8") as file:
-                json.dump({"current-context": "c", "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
-                           "clusters": [{"name": "c", "cluster": {"server": self.url}}],
-                           "users": [{"name": "u", "user": {"token": self.token}}]}, file)
+        if args.kubeconfig:
+            self.kubeconfig = args.kubeconfig
         else:
             self.playground_start(args.member)
+        text = open(self.kubeconfig, encoding="utf-8").read()
+        field = lambda name: (re.search(name + r": *\"?([^\s\"]+)", text) or [None, None])[1]
+        self.url, self.token = field("server"), field("token")
+        authority = field("certificate-authority-data")
+        if authority:
+            self.tls = ssl.create_default_context(cadata=base64.b64decode(authority).decode())
 
     def playground_start(self, member):
         log = open(os.path.join(self.dir, "playground.log"), "w", encoding="utf-8")
@@ -61,12 +63,6 @@ class World:
              "quorate=" + (member or os.path.join(self.build, "bin/quorate"))], stdout=log, stderr=log)
         self.wait(lambda: os.path.exists(self.kubeconfig) or self.playground.poll() is not None, 30,
                   "the playground starts")
-        text = open(self.kubeconfig, encoding="utf-8").read()
-        field = lambda name: (re.search(name + r": *\"?([^\s\"]+)", text) or [None, None])[1]
-        self.url, self.token = field("server"), field("token")
-        authority = field("certificate-authority-data")
-        if authority:
-            self.tls = ssl.create_default_context(cadata=base64.b64decode(authority).decode())
 
     def request(self, method, path, body=None, kind="application/json"):
         request = urllib.request.Request(
@@ -149,11 +145,14 @@ class Cluster:
         if status != 201:
             raise Failed(f"create: {status} {body}")
 
-    def scale(self, replicas):
-        status, body = self.world.request("PATCH", f"{GROUP}/etcdclusters/{self.name}", {"spec": {"replicas": replicas}},
+    def patch(self, spec):
+        status, body = self.world.request("PATCH", f"{GROUP}/etcdclusters/{self.name}", {"spec": spec},
                                           "application/merge-patch+json")
         if status != 200:
-            raise Failed(f"scale: {status} {body}")
+            raise Failed(f"patch: {status} {body}")
+
+    def scale(self, replicas):
+        self.patch({"replicas": replicas})
 
     def object(self):
         return self.world.get(f"{GROUP}/etcdclusters/{self.name}")
@@ -209,6 +208,9 @@ def grows_rests_shrinks_and_goes(world):
     for replicas in (5, 3, 1, 3):
         cluster.scale(replicas)
         say(f"  {replicas} members: {cluster.wait_settled(replicas)}")
+    cluster.patch({"availability": {"podDisruptionBudget": "Off"}})
+    world.wait(lambda: not cluster.owned("/apis/policy/v1/namespaces/default/poddisruptionbudgets"), 30,
+               "the budget is gone")
     if cluster.object()["status"]["clusterID"] != cluster_id:
         raise Failed("the cluster id changed")
     names = cluster.owned(CORE + "/pods")
@@ -284,6 +286,59 @@ def replaces_members(world):
     world.operator_stop()
 
 
+FAULTS = {"conflict": 10, "gone": 10, "tooManyRequests": 5, "internalError": 10, "cutBefore": 10, "cutAfter": 10, "cutWatch": 10,
+          "duplicateEvents": 20, "delayEvents": 20, "delayMs": 500, "staleAnyList": 10, "userAgent": "quorate-operator"}
+
+
+def comes_through_a_bad_api(world):
+    """Conflicts, 410, 429, 500, lost answers, cut and doubled and late events, stale lists: all at once."""
+    status, body = world.request("PUT", "/playground/faults", FAULTS)
+    if status != 200:
+        raise Failed(f"faults: {status} {body}")
+    world.operator_start()
+    cluster = Cluster(world, "rough")
+    cluster.create(3)
+    say(f"  three members: {cluster.wait_settled(3, 300)}")
+    cluster.scale(1)
+    say(f"  one member: {cluster.wait_settled(1, 300)}")
+    world.request("PUT", "/playground/faults", {})
+    ids = {p["metadata"].get("annotations", {}).get("quorate.dev/cluster-id")
+           for p in world.items(CORE + "/persistentvolumeclaims")
+           if p["metadata"].get("labels", {}).get("quorate.dev/cluster") == "rough"}
+    if ids != {cluster.object()["status"]["clusterID"]}:
+        raise Failed(f"more than one cluster id: {ids}")
+    zero_writes_at_rest(world, 15)
+    cluster.delete()
+    world.wait(cluster.gone, 60, "the cluster is gone")
+    world.operator_stop()
+
+
+def uses_what_is_granted(world):
+    """Every right to write that the chart grants was used by the scenarios before, and nothing else was."""
+    root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    granted = set()
+    for name in ("rules-clusters.yaml", "rules-lease.yaml"):
+        text = open(os.path.join(root, "helm/quorate/files", name), encoding="utf-8").read()
+        rules = re.findall(r"apiGroups: \[(.*?)\].*?resources: \[(.*?)\].*?verbs: \[(.*?)\]", text, re.S)
+        for group, resource, verbs in rules:
+            plural, _, subresource = resource.partition("/")
+            where = plural + ("" if group == '""' else "." + group) + ("/" + subresource if subresource else "")
+            granted |= {f"{verb} {where}" for verb in verbs.split(", ") if verb not in ("get", "list", "watch")}
+    granted.discard("update etcdclusters.quorate.dev/finalizers")  # asked for by servers that check owner references
+    agents = world.get("/playground/writes")["byUserAgent"]
+    used = {what for agent, rows in agents.items() if agent.startswith("quorate-operator")
+            for what in rows if what != "total"}
+    # What is made by an apply is counted as a patch; servers ask for the right to create as well.
+    made = {kind for kind in ("pods", "services", "persistentvolumeclaims", "poddisruptionbudgets.policy",
+                              "etcdmembers.quorate.dev") if f"patch {kind}" in used}
+    used |= {f"create {kind}" for kind in made}
+    say(f"  used: {sorted(used)}")
+    if used - granted:
+        raise Failed(f"used and not granted: {used - granted}")
+    if granted - used:
+        raise Failed(f"granted and not used: {granted - used}")
+
+
 def hands_over_by_lease(world):
     world.operator_start(elect=True)
     lease = "/apis/coordination.k8s.io/v1/namespaces/default/leases/quorate-operator"
@@ -303,14 +358,14 @@ def hands_over_by_lease(world):
     world.operator = None
 
 
-SCENARIOS = [grows_rests_shrinks_and_goes, replaces_members, is_killed_after_every_change, hands_over_by_lease]
+SCENARIOS = [grows_rests_shrinks_and_goes, replaces_members, is_killed_after_every_change, hands_over_by_lease,
+             comes_through_a_bad_api, uses_what_is_granted]
 
 
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--build", default=os.environ.get("QUORATE_BUILD", "build"))
-    parser.add_argument("--api")
-    parser.add_argument("--token")
+    parser.add_argument("--kubeconfig", help="an API server that is there already")
     parser.add_argument("--member", help="program that plays the members; default: bin/quorate of the build")
     parser.add_argument("--only", help="part of a scenario's name")
     args = parser.parse_args()
