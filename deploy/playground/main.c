@@ -189,7 +189,7 @@ static int serve(const struct options *options, struct apiserver *server, const 
 {
     int rc = apiserver_write_kubeconfig(server, options->kubeconfig, err);
     if (rc == 0) {
-        printf("quorate-playground is ready: https://127.0.0.1:%u, %lld nodes, kubeconfig %s\n",
+        printf("quorate-playground is ready: https://127.0.0.1:%u, nodes: %lld, kubeconfig %s\n",
                apiserver_port(server), (long long)options->nodes, options->kubeconfig);
         fflush(stdout);
         wait_for_signal(signals);
