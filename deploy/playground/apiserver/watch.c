@@ -268,7 +268,10 @@ static bool stream_begin(struct stream *stream)
         return false;
     }
     if (faults_hit(&call->server->faults, FAULT_GONE, http_header(call->http, "User-Agent", ""))) {
-        send_gone(stream, call->server->store.objects.oldest);
+        objects_lock(&call->server->store.objects);
+        uint64_t oldest = call->server->store.objects.oldest;
+        objects_unlock(&call->server->store.objects);
+        send_gone(stream, oldest);
         return false;
     }
     if (wants_initial) {
