@@ -14,8 +14,11 @@ struct snapshot_send {
     int fd;
     struct loop_fd readable;
     bool watching;
+    struct buf envelope; /* goes first, once there is a connection */
+    bool envelope_sent;
     uint64_t left_bytes;
     int status;
+    struct loop_timer stalled;
 };
 
 static void send_free(struct snapshot_send *send)
@@ -23,19 +26,14 @@ static void send_free(struct snapshot_send *send)
     if (send->watching) {
         loop_remove(&send->readable);
     }
+    loop_timer_cancel(&send->stalled);
     http1_client_free(send->client);
+    buf_free(&send->envelope);
     close(send->fd);
     mem_free(send);
 }
 
-void snapshot_send_free(struct peer *peer)
-{
-    if (peer->snapshot != NULL) {
-        send_free(peer->snapshot);
-        peer->snapshot = NULL;
-    }
-}
-
+/* The one end of a posting: whoever asked for it hears how it went, whatever ended it. */
 static void send_end(struct snapshot_send *send, bool delivered)
 {
     struct peer *peer = send->peer;
@@ -46,6 +44,25 @@ static void send_end(struct snapshot_send *send, bool delivered)
     LOG_INFO(delivered ? "sent database snapshot" : "failed to send database snapshot",
              LOG_HEX("remote-peer-id", id));
     transport->config.on_snapshot_status(transport->config.ctx, id, delivered);
+}
+
+void snapshot_send_free(struct peer *peer)
+{
+    if (peer->snapshot != NULL) {
+        send_end(peer->snapshot, false);
+    }
+}
+
+static void on_stalled(void *ctx)
+{
+    struct snapshot_send *send = ctx;
+    LOG_WARN("a peer takes no more of a snapshot", LOG_HEX("remote-peer-id", send->peer->id));
+    send_end(send, false);
+}
+
+static void note_progress(struct snapshot_send *send)
+{
+    loop_timer_set(&send->stalled, PEER_SNAPSHOT_STALL_MS);
 }
 
 static void on_pipe(void *ctx, uint32_t events)
@@ -61,6 +78,7 @@ static void on_pipe(void *ctx, uint32_t events)
         send_end(send, false); /* whoever writes the snapshot has given up */
         return;
     }
+    note_progress(send);
     send->left_bytes -= (uint64_t)size;
     bool room = http1_client_write(send->client, chunk, (size_t)size);
     if (send->left_bytes == 0) {
@@ -72,11 +90,23 @@ static void on_pipe(void *ctx, uint32_t events)
     }
 }
 
+/* Comes first when the connection is there: before, what is written would be lost. */
 static void on_room(void *ctx, struct http1_client *client)
 {
     struct snapshot_send *send = ctx;
-    (void)client;
-    if (send->watching) {
+    note_progress(send);
+    if (!send->envelope_sent) {
+        send->envelope_sent = true;
+        (void)http1_client_write(client, send->envelope.data, send->envelope.size);
+        int rc = loop_add(send->peer->transport->config.loop, &send->readable, send->fd,
+                          LOOP_READABLE, on_pipe, send);
+        if (rc != 0) {
+            LOG_ERROR("failed to watch a pipe", LOG_STR("error", err_code_text(rc)));
+            send_end(send, false);
+            return;
+        }
+        send->watching = true;
+    } else if (send->watching) {
         loop_set_events(&send->readable, LOOP_READABLE);
     }
 }
@@ -89,43 +119,34 @@ static void on_answer(void *ctx, const struct http1_client_answer *answer)
 static void on_done(void *ctx, int code, const char *text)
 {
     struct snapshot_send *send = ctx;
-    if (code != 0 || send->status != 204) {
+    bool delivered = code == 0 && send->status == 204 && send->left_bytes == 0;
+    if (!delivered) {
         LOG_WARN("a peer did not take a snapshot", LOG_HEX("remote-peer-id", send->peer->id),
                  LOG_I64("status", send->status), LOG_STR("error", text == NULL ? "" : text));
+        peer_pick_next_url(send->peer);
     }
-    send_end(send, code == 0 && send->status == 204);
+    send_end(send, delivered);
 }
 
-static int send_begin(struct snapshot_send *send, const struct raft_message *message, uint64_t size)
+static int send_begin(struct snapshot_send *send)
 {
     struct peer *peer = send->peer;
     struct http1_header headers[PEER_HEADERS_MAX + 1];
     char ids[3][PEER_ID_TEXT];
     size_t count = peer_headers(peer->transport, peer->id, headers, ids);
     headers[count++] = (struct http1_header){"Content-Type", "application/octet-stream"};
-    struct buf envelope;
-    buf_init(&envelope, BUF_NO_LIMIT);
-    codec_message_encode(message, &envelope);
     const struct http1_client_exchange exchange = {
         .method = "POST",
         .path = "/raft/snapshot",
         .headers = headers,
         .header_count = count,
         .on_room = on_room,
-        .body_size = envelope.size + size,
+        .body_size = send->envelope.size + send->left_bytes,
         .ctx = send,
         .on_answer = on_answer,
         .on_done = on_done,
     };
-    int rc = http1_client_start(send->client, &exchange);
-    if (rc == 0) {
-        (void)http1_client_write(send->client, envelope.data, envelope.size);
-        rc = loop_add(peer->transport->config.loop, &send->readable, send->fd, LOOP_READABLE,
-                      on_pipe, send);
-        send->watching = rc == 0;
-    }
-    buf_free(&envelope);
-    return rc;
+    return http1_client_start(send->client, &exchange);
 }
 
 void peer_send_snapshot(struct peer_transport *transport, struct raft_message *message, int fd,
@@ -143,10 +164,14 @@ void peer_send_snapshot(struct peer_transport *transport, struct raft_message *m
     send->peer = peer;
     send->fd = fd;
     send->left_bytes = size;
+    buf_init(&send->envelope, BUF_NO_LIMIT);
+    codec_message_encode(message, &send->envelope);
+    raft_message_clear(message);
+    loop_timer_init(transport->config.loop, &send->stalled, on_stalled, send);
+    note_progress(send);
     send->client = peer_client_new(peer);
     peer->snapshot = send;
-    if (send->client == NULL || send_begin(send, message, size) != 0) {
+    if (send->client == NULL || send_begin(send) != 0) {
         send_end(send, false);
     }
-    raft_message_clear(message);
 }
