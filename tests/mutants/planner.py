@@ -17,14 +17,18 @@ FLAGS = ["-std=gnu11", "-O1", "-g", "-w", "-D_GNU_SOURCE", "-I", ROOT,
          f'-DQUORATE_SOURCE_DIR="{ROOT}"']
 TESTS = ["scenarios", "small_worlds", "walk"]
 
-# name, file, text, replacement
+# name, then one or more of: file, text, replacement
 MUTANTS = [
-    ("removal below quorum", "model/view.c",
-     "healthy_after >= spec_quorum(voters_after)", "true"),
-    ("removal by a minority", "model/view.c",
-     "view->healthy_voter_count >= spec_quorum(view->voter_count) &&", ""),
-    ("promotion beyond the healthy", "plan/promote.c",
-     "view->healthy_voter_count + 1 >= spec_quorum(view->voter_count + 1)", "true"),
+    # Two guards stand in a row here: the ladder stops without a quorum, and each removal asks again.
+    ("removal without a quorum", "plan/plan.c",
+     "!view->fresh || view->healthy_voter_count < spec_quorum(view->voter_count)", "!view->fresh",
+     "model/view.c", "return view->fresh && voters_after > 0 &&", "return true ||"),
+    # The order of victims keeps a healthy one from leaving first; the rule must hold without it.
+    ("a healthy one leaves beside an unhealthy one", "plan/scale.c",
+     "(member->healthy ? 0 : 4)", "(member->healthy ? 4 : 0)",
+     "model/view.c", "healthy_after >= spec_quorum(voters_after)", "true"),
+    ("members are added without a quorum", "plan/plan.c",
+     "!view->fresh || view->healthy_voter_count < spec_quorum(view->voter_count)", "!view->fresh"),
     ("promotion before caught up", "plan/promote.c",
      "learner->healthy && learner->caught_up &&", ""),
     ("successor before the lost one left", "plan/scale.c",
@@ -48,7 +52,11 @@ MUTANTS = [
     ("the founding Pod is kept", "plan/members.c",
      "member->pod->state_new && pass->view->latched_in_status", "false"),
     ("a voter on an empty volume", "plan/members.c",
-     "ASSERT(member->never_started && !member->is_voter);", ""),
+     "ASSERT(member->never_started && !member->is_voter);", "",
+     "plan/members.c", "bool first_start = member->never_started && !member->is_voter &&",
+     "bool first_start =", "plan/members.c",
+     "bool proof = evidence_is_proof(member->evidence) && has_quorum(pass->view);",
+     "bool proof = false;"),
     ("volumes of members are dropped", "plan/cleanup.c",
      "if (member->etcd != NULL || member->ordinal == OBSERVED_NO_ORDINAL) {",
      "if (member->ordinal == OBSERVED_NO_ORDINAL) {"),
@@ -84,9 +92,8 @@ def sources(folder):
     return sorted(glob.glob(os.path.join(ROOT, folder, "*.c")))
 
 
-def compile_to(out, source, include=None):
-    include = [] if include is None else ["-I", include]
-    return subprocess.run(["gcc", *FLAGS, *include, "-c", source, "-o", out]).returncode == 0
+def compile_to(out, source):
+    return subprocess.run(["gcc", *FLAGS, "-c", source, "-o", out]).returncode == 0
 
 
 def run_tests(work, objects, build):
@@ -128,20 +135,24 @@ def main():
             if name.startswith("lib_"):
                 objects[source] = out
         assert run_tests(work, list(objects.values()), build) is None, "tests fail without a mutant"
-        for name, path, text, replacement in MUTANTS:
+        for name, *edits in MUTANTS:
             if wanted and name not in wanted:
                 continue
-            source = os.path.join(ROOT, "controller", path)
-            original = open(source).read()
-            words = text.split()
-            pattern = r"\s+".join(re.escape(word) for word in words)
-            assert re.search(pattern, original), f"mutant '{name}': text not found in {path}"
-            mutated = os.path.join(work, "mutant.c")
-            with open(mutated, "w") as file:
-                file.write(re.sub(pattern, lambda _: replacement, original))
-            out = os.path.join(work, "mutant.o")
-            assert compile_to(out, mutated, os.path.dirname(source)), name
-            swapped = [out if source == key else value for key, value in objects.items()]
+            swapped = dict(objects)
+            for number in range(0, len(edits), 3):
+                path, text, replacement = edits[number:number + 3]
+                source = os.path.join(ROOT, "controller", path)
+                earlier = edits[number - 3] if number > 0 else None
+                original = open(mutated if path == earlier else source).read()
+                pattern = r"\s+".join(re.escape(word) for word in text.split())
+                assert re.search(pattern, original), f"mutant '{name}': text not found in {path}"
+                mutated = os.path.join(work, f"mutant{number}.c")
+                with open(mutated, "w") as file:
+                    file.write(re.sub(pattern, lambda _: replacement, original))
+                out = os.path.join(work, f"mutant{number}.o")
+                assert compile_to(out, mutated), name
+                swapped[source] = out
+            swapped = list(swapped.values())
             caught = run_tests(work, swapped, build)
             survivors += caught is None
             print(f"{'SURVIVED' if caught is None else 'caught by ' + caught:30} {name}", flush=True)

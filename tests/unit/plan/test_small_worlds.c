@@ -83,6 +83,13 @@ static bool has_quorum(const struct small *world)
     return voters > 0 && count_voters(world, true) >= voters / 2 + 1;
 }
 
+/* A list that is there without a quorum was read a moment before it was lost, and so were the
+ * answers. */
+static bool answers(const struct small *world)
+{
+    return world->readable || has_quorum(world);
+}
+
 static size_t count_learners(const struct small *world)
 {
     return world->count - count_voters(world, false);
@@ -146,7 +153,7 @@ static void add_member(struct stage *stage, const struct small *world, size_t i)
         add_pod(stage, i, state);
         struct observed_endpoint endpoint = {.pod = stage->names[i],
                                              .reachable = is_live(state),
-                                             .healthy = state == HEALTHY && has_quorum(world),
+                                             .healthy = state == HEALTHY && answers(world),
                                              .probed_ms = NOW_MS - 500,
                                              .cluster_id = CLUSTER_ID,
                                              .member_id = i + 1,
@@ -154,7 +161,7 @@ static void add_member(struct stage *stage, const struct small *world, size_t i)
                                              .raft_index = 5000,
                                              .applied_index = 5000,
                                              .is_learner = is_learner(state)};
-        for (size_t k = 0; k < world->count && has_quorum(world); k++) {
+        for (size_t k = 0; k < world->count && answers(world); k++) {
             if (world->states[k] == HEALTHY) {
                 endpoint.leader_id = k + 1;
                 break;
@@ -337,8 +344,7 @@ static size_t walk(struct small *world, size_t *out_changes)
             world->states[i] = (enum member_state)(rest % STATE_COUNT);
             rest /= STATE_COUNT;
         }
-        bool possible = count_learners(world) <= 1 && count_voters(world, false) > 0 &&
-                        (!world->readable || has_quorum(world));
+        bool possible = count_learners(world) <= 1 && count_voters(world, false) > 0;
         if (possible) {
             judge_world(world, out_changes);
             worlds++;
