@@ -34,6 +34,7 @@ struct reader {
     uint32_t page_bytes;
     uint64_t page_count;
     uint64_t root_page;
+    int meta_rc;   /* a meta could not be read: that says nothing about the file */
     uint8_t *seen; /* a bit per page */
     bool found[STORE_TABLE_COUNT];
     bolt_each_fn each;
@@ -112,8 +113,11 @@ static bool read_meta(struct reader *reader, uint64_t offset, struct meta *out_m
 {
     uint8_t page[BOLT_HEADER_BYTES + BOLT_META_BYTES];
     const uint8_t *meta = page + BOLT_HEADER_BYTES;
-    if (offset + sizeof(page) > reader->body_bytes ||
-        read_at(reader, offset, page, sizeof(page)) != 0) {
+    if (reader->meta_rc != 0 || offset + sizeof(page) > reader->body_bytes) {
+        return false;
+    }
+    reader->meta_rc = read_at(reader, offset, page, sizeof(page));
+    if (reader->meta_rc != 0) {
         return false;
     }
     if (get_le32(meta + BOLT_META_MAGIC) != BOLT_MAGIC ||
@@ -152,6 +156,9 @@ static int choose_meta(struct reader *reader)
     struct meta second;
     bool have_first = read_meta(reader, 0, &first);
     bool have_second = find_second_meta(reader, have_first ? &first : NULL, &second);
+    if (reader->meta_rc != 0) {
+        return reader->meta_rc;
+    }
     if (!have_first && !have_second) {
         return corrupt(reader, 0, "neither meta is whole: not a bbolt file, or badly damaged");
     }
