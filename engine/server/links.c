@@ -34,11 +34,18 @@ void links_free(struct links *links)
 
 void links_set_members(struct links *links, const uint64_t *ids, uint32_t count)
 {
+    uint64_t since_ms[RAFT_MEMBERS_MAX] = {0};
     pthread_mutex_lock(&links->lock);
-    links->count = BASE_MIN(count, RAFT_MEMBERS_MAX);
-    for (uint32_t i = 0; i < links->count; i++) {
+    count = BASE_MIN(count, RAFT_MEMBERS_MAX);
+    for (uint32_t i = 0; i < count; i++) {
+        for (uint32_t j = 0; j < links->count; j++) {
+            since_ms[i] = links->ids[j] == ids[i] ? links->since_ms[j] : since_ms[i];
+        }
+    }
+    links->count = count;
+    for (uint32_t i = 0; i < count; i++) {
         links->ids[i] = ids[i];
-        links->since_ms[i] = 0;
+        links->since_ms[i] = since_ms[i]; /* who stays stays connected */
     }
     pthread_mutex_unlock(&links->lock);
 }

@@ -133,6 +133,9 @@ static void io_on_message(void *ctx, struct grpc_call *call, struct bytes messag
     request->started_ns = grpc_call_started_ns(call);
     uint64_t deadline = grpc_call_deadline_ms(call);
     request->deadline_ms = deadline == UINT64_MAX ? 0 : deadline;
+    if (request->method == RPC_MEMBER_ADD || request->method == RPC_MEMBER_REMOVE) {
+        io_links_refresh(server); /* they look at who is connected now, not a moment ago */
+    }
     server_submit(server, request);
 }
 
