@@ -15,7 +15,7 @@ import tempfile
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 FLAGS = ["-std=gnu11", "-O1", "-g", "-w", "-D_GNU_SOURCE", "-I", ROOT,
          f'-DQUORATE_SOURCE_DIR="{ROOT}"']
-TESTS = ["scenarios", "small_worlds", "walk"]
+TESTS = ["scenarios", "walk", "small_worlds"]
 
 # name, then one or more of: file, text, replacement
 MUTANTS = [

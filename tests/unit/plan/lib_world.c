@@ -445,6 +445,8 @@ static int act_membership(struct world *world, const struct action *action)
             world_voters(world) <= world->want.replicas) {
             fail_msg("live voter %s is removed while no successor votes", action->name);
         }
+        bool leads = member->id == world->leader_id && world_is_live(world, member);
+        world->leader_removals += leads ? 1 : 0;
         world->last_removed = member->id;
         member->used = false;
         break;

@@ -131,8 +131,9 @@ struct world {
     size_t status_writes;
     size_t membership_changes;
     size_t conflicts;
-    uint64_t last_removed; /* id of the last member removed */
-    struct plan plan;      /* the last plan */
+    size_t leader_removals; /* of a live leader: an election that need not be */
+    uint64_t last_removed;  /* id of the last member removed */
+    struct plan plan;       /* the last plan */
 };
 
 #define WORLD_NO_CRASH SIZE_MAX

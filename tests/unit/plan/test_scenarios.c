@@ -429,6 +429,7 @@ static void a_healthy_member_whose_record_is_deleted_gets_its_successor_first(vo
     assert_true(world_settle(&world, SETTLE_MAX));
     assert_true(world_is_healthy(&world));
     assert_null(world_record(&world, "demo-0"));
+    assert_int_equal(world.leader_removals, 0);
     world_free(&world);
 }
 
