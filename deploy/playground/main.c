@@ -10,9 +10,8 @@
 #include "base/flags.h"
 #include "base/log.h"
 #include "deploy/playground/apiserver/server.h"
-#ifdef PLAYGROUND_KUBELET
+#include "deploy/playground/kubelet/control.h"
 #include "deploy/playground/kubelet/kubelet.h"
-#endif
 
 #define EXIT_USAGE 2
 #define NODES_MAX  100
@@ -83,6 +82,8 @@ static int read_options(int argc, char **argv, struct options *options)
     if (argc < 2 || str_equal(argv[1], "--help") || str_equal(argv[1], "-h") ||
         str_equal(argv[1], "help")) {
         fputs(USAGE, stdout);
+        fputs(CONTROL_USAGE, stdout);
+        putchar('\n');
         flags_print_help(flags, ARRAY_COUNT(flags));
         puts(
             "  --image NAME=PROGRAM\n    program that runs for a container image; may be repeated");
@@ -123,9 +124,6 @@ static void wait_for_signal(const sigset_t *signals)
     fflush(stdout);
 }
 
-struct kubelet;
-
-#ifdef PLAYGROUND_KUBELET
 static int answer_playground(void *ctx, const char *method, const char *path,
                              struct json **out_answer)
 {
@@ -164,24 +162,6 @@ static void stop_nodes(struct apiserver *server, struct kubelet *kubelet)
     apiserver_set_logs(server, NULL);
     kubelet_stop(kubelet);
 }
-#else
-static int start_nodes(const struct options *options, struct apiserver *server,
-                       struct kubelet **out_kubelet, struct err *err)
-{
-    (void)options;
-    (void)server;
-    (void)err;
-    *out_kubelet = NULL;
-    fputs("quorate-playground: built without the kubelet: Pods stay Pending\n", stderr);
-    return 0;
-}
-
-static void stop_nodes(struct apiserver *server, struct kubelet *kubelet)
-{
-    (void)server;
-    (void)kubelet;
-}
-#endif
 
 /* Tells that it is ready, and waits for the end. */
 static int serve(const struct options *options, struct apiserver *server, const sigset_t *signals,
@@ -233,9 +213,13 @@ static int run(const struct options *options)
 
 int main(int argc, char **argv)
 {
-    struct options options = {.nodes = 1};
+    struct options options = {.nodes = 3};
     options.images = mem_array((size_t)argc + 1, sizeof(char *));
     log_set_format(LOG_FORMAT_CONSOLE);
+    if (argc > 1 && control_knows(argv[1])) {
+        mem_free(options.images);
+        return control_run(argc, argv);
+    }
     int code = read_options(argc, argv, &options);
     if (code == 0 && !options.wants_help) {
         code = run(&options);

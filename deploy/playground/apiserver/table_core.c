@@ -218,10 +218,10 @@ static const struct json *condition(const struct json *object, const char *type)
 
 static struct json *node_status(const struct json *node)
 {
-    const char *ready = json_path_str(condition(node, "Ready"), "status", "Unknown");
-    const char *text = strcmp(ready, "True") == 0    ? "Ready"
-                       : strcmp(ready, "False") == 0 ? "NotReady"
-                                                     : "Unknown";
+    const struct json *ready = condition(node, "Ready");
+    const char *text = ready == NULL                                             ? "Unknown"
+                       : strcmp(json_path_str(ready, "status", ""), "True") == 0 ? "Ready"
+                                                                                 : "NotReady";
     bool is_closed = json_path_truth(node, "spec.unschedulable", false);
     return json_stringf("%s%s", text, is_closed ? ",SchedulingDisabled" : "");
 }

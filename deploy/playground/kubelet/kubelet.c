@@ -3,10 +3,12 @@
 #include "kubelet.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -247,6 +249,18 @@ static void make_images(struct kubelet *kubelet, const struct kubelet_config *co
     }
 }
 
+/* One playground per folder: a second one would end the first one's processes as orphans. */
+static int lock_dir(struct kubelet *kubelet, struct err *err)
+{
+    char *path = str_printf("%s/lock", kubelet->dir);
+    kubelet->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    mem_free(path);
+    if (kubelet->lock_fd < 0 || flock(kubelet->lock_fd, LOCK_EX | LOCK_NB) != 0) {
+        return err_set(err, E_IN_USE, "another playground runs in %s", kubelet->dir);
+    }
+    return 0;
+}
+
 /* Makes the folder's files; processes see these as /etc/hosts and /etc/nsswitch.conf. */
 static int make_files(struct kubelet *kubelet, struct err *err)
 {
@@ -265,6 +279,16 @@ static int make_files(struct kubelet *kubelet, struct err *err)
     mem_free(hosts);
     mem_free(nsswitch);
     return ok ? 0 : err_set(err, E_IO, "cannot write to %s: %s", kubelet->dir, strerror(errno));
+}
+
+/* Where control.c finds the server. */
+static void note_port(const struct kubelet *kubelet)
+{
+    char *path = str_printf("%s/port", kubelet->dir);
+    char *text = str_printf("%u\n", kubelet->config.api_port);
+    files_write(path, text, strlen(text), 0600);
+    mem_free(text);
+    mem_free(path);
 }
 
 static int open_mirrors(struct kubelet *kubelet, struct err *err)
@@ -306,6 +330,9 @@ static void free_all(struct kubelet *kubelet)
     mem_free(kubelet->machine_hosts);
     mem_free(kubelet->volumes_dir);
     mem_free(kubelet->dir);
+    if (kubelet->lock_fd >= 0) {
+        close(kubelet->lock_fd);
+    }
     pthread_cond_destroy(&kubelet->wake);
     pthread_mutex_destroy(&kubelet->lock);
     mem_free(kubelet);
@@ -316,6 +343,7 @@ int kubelet_start(const struct kubelet_config *config, struct kubelet **out_kube
 {
     struct kubelet *kubelet = mem_zalloc(sizeof(*kubelet));
     kubelet->config = *config;
+    kubelet->lock_fd = -1;
     kubelet->dir = realpath(config->dir, NULL);
     pthread_mutex_init(&kubelet->lock, NULL);
     pthread_condattr_t attributes;
@@ -328,10 +356,16 @@ int kubelet_start(const struct kubelet_config *config, struct kubelet **out_kube
         kubelet->volumes_dir = str_printf("%s/volumes", kubelet->dir);
         make_images(kubelet, config);
         addresses_init(kubelet);
+        rc = lock_dir(kubelet, err);
+    }
+    if (rc == 0) {
         rc = make_files(kubelet, err);
     }
     if (rc == 0) {
         rc = process_check_names(kubelet->dir, err);
+    }
+    if (rc == 0) {
+        note_port(kubelet);
     }
     if (rc == 0) {
         nodes_make(kubelet);
