@@ -425,6 +425,62 @@ static void each_lie_is_refused_with_its_reason(void **state)
     sample_close(&sample);
 }
 
+static void the_last_byte_of_a_page_may_be_used_and_no_more(void **state)
+{
+    (void)state;
+    struct sample sample;
+    struct tally tally;
+    struct err err;
+    sample_open(&sample, 300, 100);
+    uint64_t key_root = get_le64(bucket_value(&sample, STORE_KEY));
+    uint8_t *leaf = page_of(&sample, get_le64(page_of(&sample, key_root) + 24));
+    uint8_t *last = leaf + get_le16(leaf + 10) * 16;
+    size_t value_at = (size_t)(last - leaf) + get_le32(last + 4) + get_le32(last + 8);
+    put_le32(last + 12, (uint32_t)(BOLT_PAGE_BYTES - value_at));
+    save(&sample);
+    assert_int_equal(tally_file(sample.path, &tally, &err), 0);
+    put_le32(last + 12, (uint32_t)(BOLT_PAGE_BYTES - value_at) + 1);
+    save(&sample);
+    expect_refused(sample.path, "outside of its place");
+    sample_close(&sample);
+}
+
+static void the_last_page_may_be_used_and_no_more(void **state)
+{
+    (void)state;
+    struct sample sample;
+    sample_open(&sample, 300, 100);
+    uint64_t pages = sample.size / BOLT_PAGE_BYTES;
+    uint8_t *meta = sample.data + BOLT_HEADER_BYTES;
+    assert_true(root_page(&sample) == pages - 1);
+    put_le32(page_of(&sample, pages - 1) + 12, 1);
+    save(&sample);
+    expect_refused(sample.path, "overflows the file");
+    put_le32(page_of(&sample, pages - 1) + 12, 0);
+    put_le64(meta + BOLT_META_PAGES, pages - 1);
+    seal_metas(sample.data, BOLT_PAGE_BYTES);
+    save(&sample);
+    expect_refused(sample.path, "outside of the file");
+    sample_close(&sample);
+}
+
+static void a_key_that_comes_twice_is_refused(void **state)
+{
+    (void)state;
+    struct sample sample;
+    sample_open(&sample, 300, 100);
+    uint64_t key_root = get_le64(bucket_value(&sample, STORE_KEY));
+    uint8_t *first = page_of(&sample, get_le64(page_of(&sample, key_root) + 24)) + 16;
+    uint8_t *second = first + 16;
+    uint32_t size = BASE_MIN(get_le32(first + 8), get_le32(second + 8));
+    memcpy(second + get_le32(second + 4), first + get_le32(first + 4), size);
+    put_le32(first + 8, size);
+    put_le32(second + 8, size);
+    save(&sample);
+    expect_refused(sample.path, "keys do not ascend");
+    sample_close(&sample);
+}
+
 static void a_branch_that_is_its_own_child_is_refused(void **state)
 {
     (void)state;
@@ -564,6 +620,9 @@ int main(void)
         cmocka_unit_test(random_damage_never_harms_the_reader),
         cmocka_unit_test(a_file_that_is_cut_short_is_refused),
         cmocka_unit_test(each_lie_is_refused_with_its_reason),
+        cmocka_unit_test(the_last_byte_of_a_page_may_be_used_and_no_more),
+        cmocka_unit_test(the_last_page_may_be_used_and_no_more),
+        cmocka_unit_test(a_key_that_comes_twice_is_refused),
         cmocka_unit_test(a_branch_that_is_its_own_child_is_refused),
         cmocka_unit_test(two_buckets_on_one_tree_are_refused),
         cmocka_unit_test(a_tree_without_end_is_refused),

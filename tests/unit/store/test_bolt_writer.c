@@ -132,6 +132,35 @@ static void the_longest_keys_make_deep_trees(void **state)
     place_close(&place);
 }
 
+/* One key a leaf: the branch holds keys alone, of every size. */
+static void branches_are_filled_to_the_last_byte_and_no_more(void **state)
+{
+    (void)state;
+    static const uint8_t VALUE[2100];
+    for (size_t key_bytes = 10; key_bytes < 80; key_bytes++) {
+        struct place place;
+        struct shape shape;
+        struct store_batch batch;
+        char key[81];
+        place_open(&place);
+        store_batch_init(&batch);
+        for (unsigned i = 0; i < 200; i++) {
+            snprintf(key, sizeof(key), "%0*u", (int)key_bytes, i);
+            store_batch_put(&batch, STORE_AUTH_USERS, bytes_of(key, key_bytes),
+                            bytes_of(VALUE, sizeof(VALUE)));
+        }
+        place_commit(&place, &batch, 1);
+        const char *path = place_path(&place, "db");
+        write_file(place.seam, path);
+        expect_sound(path, &shape);
+        expect_same(place.seam, path);
+        size_t in_a_page = (BOLT_PAGE_BYTES - 16) / (16 + key_bytes);
+        size_t want = 200 <= in_a_page ? 1 : (200 + in_a_page - 2) / (in_a_page - 1) + 1;
+        assert_in_range(shape.branches, want - 1, want);
+        place_close(&place);
+    }
+}
+
 static void the_storage_version_is_never_carried(void **state)
 {
     (void)state;
@@ -296,6 +325,7 @@ int main(void)
         cmocka_unit_test(large_values_overflow_their_pages),
         cmocka_unit_test(a_value_of_any_size_around_the_limits_fits),
         cmocka_unit_test(the_longest_keys_make_deep_trees),
+        cmocka_unit_test(branches_are_filled_to_the_last_byte_and_no_more),
         cmocka_unit_test(the_storage_version_is_never_carried),
         cmocka_unit_test(writes_after_the_view_began_are_not_in_the_file),
         cmocka_unit_test(a_sink_that_wants_no_more_ends_the_writing),
