@@ -78,6 +78,9 @@ static int decode_entries(struct msgapp_decoder *decoder, struct bytes data, siz
                           struct raft_message *out_message)
 {
     uint64_t count = 0;
+    if (decoder->term == 0) {
+        return E_CORRUPT; /* nothing was sent that these could follow */
+    }
     int rc = measure_entries(data, &count);
     if (rc != 0) {
         return rc;
@@ -134,8 +137,7 @@ int codec_msgapp_decode(struct msgapp_decoder *decoder, struct bytes data, size_
     }
     *out_used += 1;
     if (none) {
-        *out_is_heartbeat = true;
-        return 0;
+        return E_CORRUPT; /* entries would be counted on from a message that was not understood */
     }
     decoder->term = out_message->term;
     decoder->index = out_message->entry_count > 0
@@ -172,6 +174,11 @@ int codec_message_decode(struct bytes data, size_t *out_used, struct raft_messag
         return E_AGAIN;
     }
     rc = raftpb_message_decode(bytes_of(data.data + at, (size_t)size), out_message);
+    if (rc == E_UNSUPPORTED) {
+        *out_used = at + (size_t)size; /* of a kind that we do not speak: the link may go on */
+        *out_is_heartbeat = true;
+        return 0;
+    }
     if (rc != 0) {
         return rc == E_TOO_BIG ? rc : E_CORRUPT;
     }

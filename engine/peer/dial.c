@@ -39,9 +39,11 @@ static bool dial_read(struct dial *dial)
             break;
         }
         at += used;
-        if (!beat) {
+        if (!beat &&
+            message.type != RAFT_MSG_SNAP) { /* those come with a database, or not at all */
             transport->config.on_message(transport->config.ctx, &message);
         }
+        raft_message_clear(&message);
     }
     buf_consume(&dial->unread, at);
     return rc == E_AGAIN;
@@ -104,12 +106,11 @@ static void on_done(void *ctx, int code, const char *text)
 {
     struct dial *dial = ctx;
     struct peer *peer = dial->peer;
-    struct peer_transport *transport = peer->transport;
     bool was_up = dial->up;
     dial->up = false;
     buf_clear(&dial->unread);
     if (code == 0 && dial->status == 410) {
-        transport->config.on_removed(transport->config.ctx);
+        peer_report_removed(peer);
     }
     if (!was_up) {
         log_refusal(dial, code, text);

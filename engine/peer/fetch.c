@@ -73,6 +73,9 @@ void peer_fetch_start(const struct peer_fetch *fetch)
     fetching->ctx = fetch->ctx;
     buf_init(&fetching->body, PEER_FETCH_BODY_BYTES_MAX);
     int rc = url_parse(fetch->url, &config.url, &err);
+    if (rc == 0 && url_is_tls(&config.url)) {
+        rc = err_set(&err, E_UNSUPPORTED, "%s: peer URLs with TLS are not supported", fetch->url);
+    }
     if (rc == 0) {
         const struct http1_header type = {"Content-Type", fetch->content_type};
         const struct http1_client_exchange exchange = {

@@ -11,10 +11,13 @@
 #include "engine/peer/peer.h"
 
 #define PEERS_MAX                 64u
+#define PEER_STRANGERS_MAX        8u /* known by their own word alone; members always have room */
 #define PEER_REDIAL_MS            100u
 #define PEER_REDIAL_SLOW_MS       1000u /* after a refusal that will not pass by itself */
 #define PEER_PIPELINE_QUEUE_MAX   256u
 #define PEER_PIPELINE_TIMEOUT_MS  5000u
+#define PEER_SNAPSHOT_STALL_MS    60000u /* nothing moved for so long: the posting is given up */
+#define PEER_RECEIVES_MAX         4u     /* snapshots that may arrive at the same time */
 #define PEER_SNAPSHOT_CHUNK_BYTES (128u * 1024u)
 #define PEER_HEADERS_MAX          6u
 #define PEER_ID_TEXT              24u
@@ -54,7 +57,9 @@ struct peer {
     struct http1_client *pipeline;
     struct list pipeline_queue; /* struct posted */
     uint32_t pipeline_count;
+    size_t pipeline_bytes; /* of what is queued */
     bool pipeline_busy;
+    bool is_stranger; /* came by a header; the log has not named it */
     struct snapshot_send *snapshot;
     uint64_t active_since_ms;
 };
@@ -77,6 +82,9 @@ struct peer_transport {
     char *texts[4]; /* copies of the config's strings */
     struct map peers;
     struct loop_timer beat;
+    uint32_t stranger_count;
+    uint32_t receive_count;
+    uint64_t receive_number; /* of the last snapshot that came in: part of its temporary name */
 };
 
 /* Headers of every request to a peer; ids is room for their texts. */
@@ -91,6 +99,13 @@ void peer_pick_next_url(struct peer *peer);
 void peer_refresh_active(struct peer *peer);
 void peer_report_unreachable(struct peer *peer);
 
+/* A 410 of this peer: this member is out. The word of a stranger does not count. */
+void peer_report_removed(struct peer *peer);
+
+/* Links to somebody whom only its own header names; bounded, and members take its place. */
+void peer_add_stranger(struct peer_transport *transport, uint64_t id, const char *const *urls,
+                       uint32_t url_count);
+
 /* dial.c */
 void dial_init(struct dial *dial, struct peer *peer, enum stream_kind kind);
 void dial_free(struct dial *dial);
@@ -101,10 +116,14 @@ void pipeline_free(struct peer *peer);
 
 /* snapsend.c; snaprecv.c */
 void snapshot_send_free(struct peer *peer);
+/* Answers by itself when too many come at once. */
 void snapshot_receive_start(struct peer_transport *transport, struct http1_request *request);
 void snapshot_receive_free(struct snapshot_receive *receive);
 
 /* serve.c */
+/* Not from a removed member, and for this one; else it was answered. */
+bool peer_check_message(const struct peer_transport *transport, struct http1_request *request,
+                        const struct raft_message *message);
 void serve_close_streams(struct peer *peer);
 
 #endif

@@ -55,6 +55,7 @@ static void peer_free(struct peer *peer)
     pipeline_free(peer);
     snapshot_send_free(peer);
     clear_urls(peer);
+    peer->transport->stranger_count -= peer->is_stranger ? 1 : 0;
     mem_free(peer);
 }
 
@@ -97,22 +98,14 @@ static bool same_urls(const struct peer *peer, const char *const *urls, uint32_t
     return true;
 }
 
-void peer_add(struct peer_transport *transport, uint64_t id, const char *const *urls,
-              uint32_t url_count)
+static void peer_start(struct peer_transport *transport, uint64_t id, const char *const *urls,
+                       uint32_t url_count, bool is_stranger)
 {
-    url_count = BASE_MIN(url_count, PEER_URLS_MAX);
-    struct peer *peer = peer_find(transport, id);
-    if (id == transport->config.self_id || url_count == 0 ||
-        (peer != NULL && same_urls(peer, urls, url_count)) ||
-        (peer == NULL && transport->peers.count >= PEERS_MAX)) {
-        return;
-    }
-    if (peer != NULL) {
-        peer_remove(transport, id); /* other URLs: all links start anew */
-    }
-    peer = mem_zalloc(sizeof(*peer));
+    struct peer *peer = mem_zalloc(sizeof(*peer));
     peer->transport = transport;
     peer->id = id;
+    peer->is_stranger = is_stranger;
+    transport->stranger_count += is_stranger ? 1 : 0;
     list_init(&peer->pipeline_queue);
     for (uint32_t i = 0; i < url_count; i++) {
         peer->urls[peer->url_count++] = str_dup(urls[i]);
@@ -122,6 +115,38 @@ void peer_add(struct peer_transport *transport, uint64_t id, const char *const *
         dial_init(&peer->dials[i], peer, (enum stream_kind)i);
     }
     LOG_INFO("started remote peer", LOG_HEX("remote-peer-id", id), LOG_STR("url", urls[0]));
+}
+
+void peer_add(struct peer_transport *transport, uint64_t id, const char *const *urls,
+              uint32_t url_count)
+{
+    url_count = BASE_MIN(url_count, PEER_URLS_MAX);
+    struct peer *peer = peer_find(transport, id);
+    if (id == transport->config.self_id || url_count == 0) {
+        return;
+    }
+    if (peer != NULL && same_urls(peer, urls, url_count)) {
+        transport->stranger_count -= peer->is_stranger ? 1 : 0;
+        peer->is_stranger = false; /* now the log names it */
+        return;
+    }
+    if (peer != NULL) {
+        peer_remove(transport, id); /* other URLs: all links start anew */
+    }
+    if (transport->peers.count - transport->stranger_count >= PEERS_MAX) {
+        LOG_ERROR("there are too many members: no link to this one", LOG_HEX("remote-peer-id", id));
+        return;
+    }
+    peer_start(transport, id, urls, url_count, false);
+}
+
+void peer_add_stranger(struct peer_transport *transport, uint64_t id, const char *const *urls,
+                       uint32_t url_count)
+{
+    if (id != transport->config.self_id && id != RAFT_NO_ID && url_count > 0 &&
+        peer_find(transport, id) == NULL && transport->stranger_count < PEER_STRANGERS_MAX) {
+        peer_start(transport, id, urls, BASE_MIN(url_count, PEER_URLS_MAX), true);
+    }
 }
 
 void peer_remove(struct peer_transport *transport, uint64_t id)
@@ -142,8 +167,9 @@ struct http1_client *peer_client_new(struct peer *peer)
 {
     struct http1_client_config config = {.loop = peer->transport->config.loop,
                                          .resolver = peer->transport->config.resolver};
-    if (url_parse(peer->urls[peer->url_picked], &config.url, NULL) != 0) {
-        return NULL; /* membership refuses such URLs; one from a stranger's header may be anything
+    if (url_parse(peer->urls[peer->url_picked], &config.url, NULL) != 0 ||
+        url_is_tls(&config.url)) {
+        return NULL; /* no URL at all (a stranger's header may hold anything), or one that needs TLS
                       */
     }
     return http1_client_new(&config);
@@ -183,6 +209,13 @@ void peer_refresh_active(struct peer *peer)
 void peer_report_unreachable(struct peer *peer)
 {
     peer->transport->config.on_unreachable(peer->transport->config.ctx, peer->id);
+}
+
+void peer_report_removed(struct peer *peer)
+{
+    if (!peer->is_stranger) {
+        peer->transport->config.on_removed(peer->transport->config.ctx);
+    }
 }
 
 uint64_t peer_active_since_ms(const struct peer_transport *transport, uint64_t id)

@@ -32,11 +32,11 @@ struct peer_transport_config {
     const char *server_version;      /* X-Server-Version */
     const char *min_cluster_version; /* X-Min-Cluster-Version */
     const char *self_peer_urls;      /* X-PeerURLs: comma-separated */
-    const char *snap_dir; /* received snapshots: <index %016x>.snap.db, through a temporary file */
+    const char *snap_dir;     /* received snapshots: <index %016x>.snap.db, through recv-*.tmp */
     uint64_t read_timeout_ms; /* 0: PEER_READ_TIMEOUT_MS_DEFAULT */
     void *ctx;
 
-    /* A message of a peer; takes *message (clears or moves it). */
+    /* A message of a peer, never RAFT_MSG_SNAP; takes *message (clears or moves it). */
     void (*on_message)(void *ctx, struct raft_message *message);
 
     /* A whole snapshot has arrived, db file written and synced. Takes *message; db_path is
@@ -71,7 +71,8 @@ void peer_send(struct peer_transport *transport, struct raft_message *messages, 
 
 /*
  * Sends a snapshot: message (taken) and then size bytes read from fd, the non-blocking reading end
- * of a pipe (taken: closed here). on_snapshot_status follows.
+ * of a pipe (taken: closed here). on_snapshot_status follows exactly once, also when the peer is
+ * removed meanwhile.
  */
 void peer_send_snapshot(struct peer_transport *transport, struct raft_message *message, int fd,
                         uint64_t size);

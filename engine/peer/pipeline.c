@@ -11,7 +11,7 @@ static void on_answer(void *ctx, const struct http1_client_answer *answer)
 {
     struct peer *peer = ctx;
     if (answer->status == 403 || answer->status == 410) {
-        peer->transport->config.on_removed(peer->transport->config.ctx);
+        peer_report_removed(peer);
     } else if (answer->status >= 300) {
         peer_report_unreachable(peer);
     }
@@ -26,6 +26,7 @@ static void drop_queue(struct peer *peer)
         mem_free(posted);
     }
     peer->pipeline_count = 0;
+    peer->pipeline_bytes = 0;
 }
 
 static void on_done(void *ctx, int code, const char *text)
@@ -38,6 +39,8 @@ static void on_done(void *ctx, int code, const char *text)
          */
         drop_queue(peer);
         peer_pick_next_url(peer);
+        http1_client_free(peer->pipeline); /* the next one goes to the next URL */
+        peer->pipeline = NULL;
         peer_report_unreachable(peer);
         return;
     }
@@ -56,6 +59,7 @@ static void pipeline_next(struct peer *peer)
     headers[count++] = (struct http1_header){"Content-Type", "application/protobuf"};
     list_remove(&posted->link);
     peer->pipeline_count--;
+    peer->pipeline_bytes -= posted->body.size;
     const struct http1_client_exchange exchange = {
         .method = "POST",
         .path = "/raft",
@@ -74,12 +78,13 @@ static void pipeline_next(struct peer *peer)
 
 void pipeline_send(struct peer *peer, const struct raft_message *message)
 {
-    if (peer->pipeline_count >= PEER_PIPELINE_QUEUE_MAX) {
+    size_t size = raftpb_message_size(message);
+    if (peer->pipeline_count >= PEER_PIPELINE_QUEUE_MAX ||
+        peer->pipeline_bytes + size > PEER_SEND_QUEUE_BYTES_MAX) {
         peer_report_unreachable(peer);
         return;
     }
-    if (!peer->pipeline_busy) {
-        http1_client_free(peer->pipeline); /* the URL may have changed since */
+    if (peer->pipeline == NULL) {
         peer->pipeline = peer_client_new(peer);
     }
     if (peer->pipeline == NULL) {
@@ -91,6 +96,7 @@ void pipeline_send(struct peer *peer, const struct raft_message *message)
     raftpb_message_encode(message, &posted->body);
     list_append(&peer->pipeline_queue, &posted->link);
     peer->pipeline_count++;
+    peer->pipeline_bytes += posted->body.size;
     pipeline_next(peer);
 }
 

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/alloc.h"
 #include "base/log.h"
@@ -18,8 +19,8 @@ static int version_of(const char *text)
 {
     int major = 2;
     int minor = 0;
-    if (text != NULL) {
-        (void)sscanf(text, "%d.%d", &major, &minor);
+    if (text != NULL && (sscanf(text, "%4d.%3d", &major, &minor) < 1 || major < 0 || minor < 0)) {
+        return 0; /* no version: older than all */
     }
     return major * 1000 + minor;
 }
@@ -67,7 +68,7 @@ static void add_stranger(struct peer_transport *transport, uint64_t id, const ch
         list[count++] = at;
         at += size + (more ? 1 : 0);
     }
-    peer_add(transport, id, list, count);
+    peer_add_stranger(transport, id, list, count);
     mem_free(copy);
 }
 
@@ -131,21 +132,18 @@ static void serve_stream(struct peer_transport *transport, struct http1_request 
     take_stream(transport, request, peer, kind);
 }
 
+/* Whoever asks compares our clock with its own and warns of a drift. */
 static void serve_probing(struct http1_request *request)
 {
-    http1_respond(request, 200, "application/json",
-                  bytes_of_str("{\"OK\":true,\"Now\":\"0001-01-01T00:00:00Z\"}\n"));
-}
-
-static bool sender_is_removed(struct peer_transport *transport, struct http1_request *request)
-{
-    const char *from = http1_header(request, "X-Server-From");
-    if (from == NULL ||
-        !transport->config.is_removed(transport->config.ctx, strtoull(from, NULL, 16))) {
-        return false;
-    }
-    http1_respond_error(request, 410, "removed member");
-    return true;
+    struct timespec now;
+    struct tm utc;
+    char seconds[32];
+    char body[96];
+    (void)clock_gettime(CLOCK_REALTIME, &now);
+    (void)gmtime_r(&now.tv_sec, &utc);
+    (void)strftime(seconds, sizeof(seconds), "%Y-%m-%dT%H:%M:%S", &utc);
+    snprintf(body, sizeof(body), "{\"OK\":true,\"Now\":\"%s.%09ldZ\"}\n", seconds, now.tv_nsec);
+    http1_respond(request, 200, "application/json", bytes_of_str(body));
 }
 
 static void serve_snapshot(struct peer_transport *transport, struct http1_request *request)
@@ -153,7 +151,7 @@ static void serve_snapshot(struct peer_transport *transport, struct http1_reques
     add_headers(transport, request);
     if (strcmp(http1_method(request), "POST") != 0) {
         http1_respond_method_not_allowed(request, "POST");
-    } else if (check_caller(transport, request) && !sender_is_removed(transport, request)) {
+    } else if (check_caller(transport, request)) {
         struct taken *taken = mem_zalloc(sizeof(*taken));
         taken->kind = TAKEN_SNAPSHOT;
         taken->transport = transport;
@@ -177,32 +175,60 @@ bool peer_handle_head(struct peer_transport *transport, struct http1_request *re
     return true;
 }
 
-bool peer_handle_request(struct peer_transport *transport, struct http1_request *request)
+/* Whose message it is counts, not the header. 403 is what etcd's senders stop at; one that is for
+ * somebody else, at an address that was used before, must not stop its sender. */
+bool peer_check_message(const struct peer_transport *transport, struct http1_request *request,
+                        const struct raft_message *message)
+{
+    if (transport->config.is_removed(transport->config.ctx, message->from)) {
+        http1_respond_error(request, 403, "cannot process message from removed member");
+        return false;
+    }
+    if (message->to != transport->config.self_id) {
+        http1_respond_error(request, 412, "to field mismatch");
+        return false;
+    }
+    return true;
+}
+
+static void add_sender(struct peer_transport *transport, struct http1_request *request)
+{
+    const char *from = http1_header(request, "X-Server-From");
+    const char *urls = http1_header(request, "X-PeerURLs");
+    uint64_t id = from == NULL ? RAFT_NO_ID : strtoull(from, NULL, 16);
+    if (urls != NULL && !transport->config.is_removed(transport->config.ctx, id)) {
+        add_stranger(transport, id, urls);
+    }
+}
+
+static void serve_message(struct peer_transport *transport, struct http1_request *request)
 {
     struct raft_message message;
+    if (raftpb_message_decode(http1_body(request), &message) != 0) {
+        http1_respond_error(request, 400, "error unmarshalling raft message");
+        return;
+    }
+    if (message.type == RAFT_MSG_SNAP) {
+        http1_respond_error(request, 400, "a snapshot comes with its database to /raft/snapshot");
+    } else if (peer_check_message(transport, request, &message)) {
+        add_sender(transport, request);
+        transport->config.on_message(transport->config.ctx, &message);
+        http1_respond(request, 204, NULL, (struct bytes){NULL, 0});
+    }
+    raft_message_clear(&message);
+}
+
+bool peer_handle_request(struct peer_transport *transport, struct http1_request *request)
+{
     if (strcmp(http1_path(request), "/raft") != 0) {
         return false;
     }
     add_headers(transport, request);
     if (strcmp(http1_method(request), "POST") != 0) {
         http1_respond_method_not_allowed(request, "POST");
-        return true;
+    } else if (check_caller(transport, request)) {
+        serve_message(transport, request);
     }
-    if (!check_caller(transport, request) || sender_is_removed(transport, request)) {
-        return true;
-    }
-    const char *from = http1_header(request, "X-Server-From");
-    const char *urls = http1_header(request, "X-PeerURLs");
-    uint64_t id = from == NULL ? 0 : strtoull(from, NULL, 16);
-    if (id != 0 && urls != NULL && peer_find(transport, id) == NULL) {
-        add_stranger(transport, id, urls);
-    }
-    if (raftpb_message_decode(http1_body(request), &message) != 0) {
-        http1_respond_error(request, 400, "error unmarshalling raft message");
-        return true;
-    }
-    transport->config.on_message(transport->config.ctx, &message);
-    http1_respond(request, 204, NULL, (struct bytes){NULL, 0});
     return true;
 }
 
@@ -226,7 +252,7 @@ void peer_handle_over(struct peer_transport *transport, struct http1_request *re
         taken->peer->out[taken->stream] = NULL;
         peer_refresh_active(taken->peer);
     }
-    if (taken->kind == TAKEN_SNAPSHOT) {
+    if (taken->kind == TAKEN_SNAPSHOT && taken->receive != NULL) {
         snapshot_receive_free(taken->receive);
     }
     mem_free(taken);

@@ -32,6 +32,7 @@ void snapshot_receive_free(struct snapshot_receive *receive)
         (void)disk->remove(disk->ctx,
                            receive->path); /* what is left of it goes at the next start */
     }
+    receive->transport->receive_count--;
     raft_message_clear(&receive->message);
     buf_free(&receive->envelope);
     mem_free(receive->path);
@@ -49,12 +50,15 @@ static void refuse(struct snapshot_receive *receive, struct http1_request *reque
 static int open_file(struct snapshot_receive *receive)
 {
     const struct disk_seam *disk = receive->transport->config.disk;
-    receive->path = str_printf("%s/tmp.%016" PRIx64, receive->transport->config.snap_dir,
-                               receive->message.snapshot->index);
+    /* Two leaders may send the same index at the same time: each has a file of its own. */
+    receive->path =
+        str_printf("%s/recv-%016" PRIx64 "-%" PRIu64 ".tmp", receive->transport->config.snap_dir,
+                   receive->message.snapshot->index, ++receive->transport->receive_number);
     return disk->open(disk->ctx, receive->path, DISK_CREATE, &receive->file);
 }
 
-/* Takes the envelope from the front; *out_rest is what belongs to the database. */
+/* Takes the envelope from the front; *out_rest is what belongs to the database. E_AGAIN: not whole.
+ */
 static int read_envelope(struct snapshot_receive *receive, struct bytes *out_rest)
 {
     size_t used = 0;
@@ -71,7 +75,7 @@ static int read_envelope(struct snapshot_receive *receive, struct bytes *out_res
     LOG_INFO("receiving database snapshot",
              LOG_HEX("remote-snapshot-sender-id", receive->message.from),
              LOG_U64("incoming-snapshot-index", receive->message.snapshot->index));
-    return open_file(receive);
+    return 0;
 }
 
 static int write_part(struct snapshot_receive *receive, struct bytes part)
@@ -101,6 +105,10 @@ static int finish(struct snapshot_receive *receive)
     if (rc == 0) {
         disk->close(receive->file);
         receive->file = NULL;
+        LOG_INFO("received and saved database snapshot",
+                 LOG_HEX("remote-snapshot-sender-id", receive->message.from),
+                 LOG_U64("incoming-snapshot-index", receive->message.snapshot->index),
+                 LOG_U64("incoming-snapshot-size-bytes", receive->file_bytes));
         receive->transport->config.on_snapshot(receive->transport->config.ctx, &receive->message,
                                                final_path);
     }
@@ -130,9 +138,16 @@ static void on_part(void *ctx, struct http1_request *request, struct bytes part,
             refuse(receive, request, 400, "failed to decode raft message");
             return;
         }
+        if (!peer_check_message(receive->transport, request, &receive->message)) {
+            receive->failed = true;
+            return;
+        }
+        rc = open_file(receive);
         part = rest;
     }
-    rc = write_part(receive, part);
+    if (rc == 0) {
+        rc = write_part(receive, part);
+    }
     if (rc == 0 && at_end) {
         rc = finish(receive);
     }
@@ -146,8 +161,13 @@ static void on_part(void *ctx, struct http1_request *request, struct bytes part,
 void snapshot_receive_start(struct peer_transport *transport, struct http1_request *request)
 {
     struct taken *taken = http1_user(request);
+    if (transport->receive_count >= PEER_RECEIVES_MAX) {
+        http1_respond_error(request, 503, "too many snapshots are being received");
+        return;
+    }
     struct snapshot_receive *receive = mem_zalloc(sizeof(*receive));
     receive->transport = transport;
+    transport->receive_count++;
     buf_init(&receive->envelope, ENVELOPE_BYTES_MAX);
     taken->receive = receive;
     http1_stream_body(request, on_part);
