@@ -79,7 +79,7 @@ MUTANTS = [
      "if (move_leader_away(pass, victim, type, message)) {", "if (false) {"),
     ("foreign members count as ours", "plan/scale.c", "if (count_foreign(view) > 0) {", "if (false) {"),
     ("ordinals are used again", "model/view.c",
-     "if (next > view->next_ordinal) {", "if (false) {"),
+     "if (pvc->next_ordinal > view->next_ordinal) {", "if (false) {"),
     ("writes at rest", "plan/objects.c",
      "actual->deleting || build_covers(actual->raw, wanted)", "actual->deleting"),
     ("the journal is not begun", "plan/journal.c",

@@ -411,6 +411,24 @@ static void scaling_down_takes_the_unhealthy_then_the_newest_and_never_the_leade
     world_free(&world);
 }
 
+static void a_name_is_never_used_twice(void **state)
+{
+    (void)state;
+    struct world world;
+    start_world(&world, 3);
+    world_set_spec(&world, "replicas", "1");
+    assert_true(world_settle(&world, SETTLE_MAX));
+    json_remove(world.cluster, "status");
+    world_set_spec(&world, "replicas", "3");
+
+    assert_true(world_settle(&world, SETTLE_MAX));
+
+    assert_null(world_member(&world, "demo-1"));
+    assert_null(world_member(&world, "demo-2"));
+    assert_non_null(world_member(&world, "demo-4"));
+    world_free(&world);
+}
+
 static void a_healthy_member_whose_record_is_deleted_gets_its_successor_first(void **state)
 {
     (void)state;
@@ -826,6 +844,7 @@ int main(void)
         cmocka_unit_test(the_client_service_opens_only_when_the_id_is_latched),
         cmocka_unit_test(scaling_up_adds_one_learner_at_a_time),
         cmocka_unit_test(scaling_down_takes_the_unhealthy_then_the_newest_and_never_the_leader),
+        cmocka_unit_test(a_name_is_never_used_twice),
         cmocka_unit_test(a_healthy_member_whose_record_is_deleted_gets_its_successor_first),
         cmocka_unit_test(a_learner_that_never_comes_up_is_taken_out_again),
         cmocka_unit_test(
