@@ -7,6 +7,12 @@
 #include "engine/server/config.h"
 #include "engine/server/server.h"
 
+/*
+ * Besides etcd's 0 (asked to stop, or removed from the cluster), 1 and 2: this member cannot go on
+ * with the data that it has, so restarting it is of no use (the operator replaces it).
+ */
+#define EXIT_DATA_CORRUPT 65
+
 int main(int argc, char **argv)
 {
     struct server_config config;
@@ -33,7 +39,7 @@ int main(int argc, char **argv)
         log_write(LOG_LEVEL_FATAL, __FILE__, __LINE__, "failed to start",
                   &(struct log_field){"error", LOG_FIELD_STR, err.text, 0}, 1);
         config_free(&config);
-        return 1;
+        return rc == E_CORRUPT ? EXIT_DATA_CORRUPT : 1;
     }
     config_free(&config);
     if (signal_number != 0) {
