@@ -5,7 +5,7 @@
 #include "base/alloc.h"
 #include "engine/peer/internal.h"
 
-struct fetching {
+struct peer_fetch_run {
     struct http1_client *client;
     struct loop *loop;
     struct buf body;
@@ -14,64 +14,74 @@ struct fetching {
     bool has_cluster_id;
     peer_fetch_fn on_done;
     void *ctx;
+    bool is_posted;   /* its end is on the way */
+    bool is_canceled; /* meanwhile */
     int code;
     char text[160];
 };
 
-static void fetching_free(void *ctx)
+static void run_free(void *ctx)
 {
-    struct fetching *fetching = ctx;
-    http1_client_free(fetching->client);
-    buf_free(&fetching->body);
-    mem_free(fetching);
+    struct peer_fetch_run *run = ctx;
+    http1_client_free(run->client);
+    buf_free(&run->body);
+    mem_free(run);
 }
 
 static void finish(void *ctx)
 {
-    struct fetching *fetching = ctx;
+    struct peer_fetch_run *run = ctx;
     const struct peer_fetch_answer answer = {
-        .code = fetching->code,
-        .text = fetching->text,
-        .status = fetching->status,
-        .body = buf_bytes(&fetching->body),
-        .cluster_id_header = fetching->has_cluster_id ? fetching->cluster_id : NULL,
+        .code = run->code,
+        .text = run->text,
+        .status = run->status,
+        .body = buf_bytes(&run->body),
+        .cluster_id_header = run->has_cluster_id ? run->cluster_id : NULL,
     };
-    fetching->on_done(fetching->ctx, &answer);
-    fetching_free(fetching);
+    if (!run->is_canceled) {
+        run->on_done(run->ctx, &answer);
+    }
+    run_free(run);
+}
+
+static void post_finish(struct peer_fetch_run *run)
+{
+    run->is_posted = true;
+    loop_post(run->loop, finish, run);
 }
 
 static void on_answer(void *ctx, const struct http1_client_answer *answer)
 {
-    struct fetching *fetching = ctx;
+    struct peer_fetch_run *run = ctx;
     const char *id = http1_client_header(answer, "x-etcd-cluster-id");
-    fetching->status = answer->status;
-    fetching->has_cluster_id = id != NULL;
-    snprintf(fetching->cluster_id, sizeof(fetching->cluster_id), "%s", id == NULL ? "" : id);
+    run->status = answer->status;
+    run->has_cluster_id = id != NULL;
+    snprintf(run->cluster_id, sizeof(run->cluster_id), "%s", id == NULL ? "" : id);
 }
 
 static void on_body(void *ctx, struct bytes part)
 {
-    struct fetching *fetching = ctx;
-    (void)buf_append(&fetching->body, part.data, part.size); /* overflow is told at the end */
+    struct peer_fetch_run *run = ctx;
+    (void)buf_append(&run->body, part.data, part.size); /* overflow is told at the end */
 }
 
 static void on_done(void *ctx, int code, const char *text)
 {
-    struct fetching *fetching = ctx;
-    fetching->code = code == 0 && fetching->body.overflowed ? E_TOO_BIG : code;
-    snprintf(fetching->text, sizeof(fetching->text), "%s", text == NULL ? "" : text);
-    loop_post(fetching->loop, finish, fetching); /* not inside the client's own callback */
+    struct peer_fetch_run *run = ctx;
+    run->code = code == 0 && run->body.overflowed ? E_TOO_BIG : code;
+    snprintf(run->text, sizeof(run->text), "%s", text == NULL ? "" : text);
+    post_finish(run); /* not inside the client's own callback */
 }
 
-void peer_fetch_start(const struct peer_fetch *fetch)
+struct peer_fetch_run *peer_fetch_start(const struct peer_fetch *fetch)
 {
-    struct fetching *fetching = mem_zalloc(sizeof(*fetching));
+    struct peer_fetch_run *run = mem_zalloc(sizeof(*run));
     struct http1_client_config config = {.loop = fetch->loop, .resolver = fetch->resolver};
     struct err err = {{0}};
-    fetching->loop = fetch->loop;
-    fetching->on_done = fetch->on_done;
-    fetching->ctx = fetch->ctx;
-    buf_init(&fetching->body, PEER_FETCH_BODY_BYTES_MAX);
+    run->loop = fetch->loop;
+    run->on_done = fetch->on_done;
+    run->ctx = fetch->ctx;
+    buf_init(&run->body, PEER_FETCH_BODY_BYTES_MAX);
     int rc = url_parse(fetch->url, &config.url, &err);
     if (rc == 0 && url_is_tls(&config.url)) {
         rc = err_set(&err, E_UNSUPPORTED, "%s: peer URLs with TLS are not supported", fetch->url);
@@ -84,18 +94,28 @@ void peer_fetch_start(const struct peer_fetch *fetch)
             .headers = &type,
             .header_count = fetch->content_type != NULL ? 1 : 0,
             .body = fetch->body,
-            .ctx = fetching,
+            .ctx = run,
             .on_answer = on_answer,
             .on_body = on_body,
             .on_done = on_done,
             .total_timeout_ms = fetch->timeout_ms,
         };
-        fetching->client = http1_client_new(&config);
-        rc = http1_client_start(fetching->client, &exchange);
+        run->client = http1_client_new(&config);
+        rc = http1_client_start(run->client, &exchange);
     }
     if (rc != 0) {
-        fetching->code = rc;
-        snprintf(fetching->text, sizeof(fetching->text), "%.150s", err.text);
-        loop_post(fetch->loop, finish, fetching);
+        run->code = rc;
+        snprintf(run->text, sizeof(run->text), "%.150s", err.text);
+        post_finish(run);
+    }
+    return run;
+}
+
+void peer_fetch_cancel(struct peer_fetch_run *run)
+{
+    if (run->is_posted) {
+        run->is_canceled = true;
+    } else {
+        run_free(run);
     }
 }

@@ -116,6 +116,12 @@ struct peer_fetch {
     peer_fetch_fn on_done;
     void *ctx;
 };
-void peer_fetch_start(const struct peer_fetch *fetch);
+struct peer_fetch_run;
+
+/* The run is for peer_fetch_cancel; it is dead once on_done has come. */
+struct peer_fetch_run *peer_fetch_start(const struct peer_fetch *fetch);
+
+/* on_done does not come any more. */
+void peer_fetch_cancel(struct peer_fetch_run *run);
 
 #endif

@@ -98,7 +98,7 @@ static void cut(struct server *server)
 
 void batch_maybe_cut(struct server *server, bool timer_fired)
 {
-    if (server->committing != NULL || server->installing) {
+    if (server->committing != NULL || server->installing || server->ended) {
         return; /* one at a time: the next collects meanwhile */
     }
     bool wanted = server->batch_waiters != NULL ||

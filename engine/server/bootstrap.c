@@ -62,7 +62,7 @@ static void io_sync_start(void *ctx)
                                        .timeout_ms = FETCH_TIMEOUT_MS,
                                        .on_done = io_sync_done,
                                        .ctx = fetch};
-    peer_fetch_start(&request);
+    (void)peer_fetch_start(&request);
 }
 
 /* Asks one member for the list of members. Gives the list with its cluster id. */

@@ -258,7 +258,9 @@ struct link_job {
 static void io_link(void *ctx)
 {
     struct link_job *job = ctx;
-    if (job->remove_all) {
+    if (job->server->io_closed) {
+        /* links are gone */
+    } else if (job->remove_all) {
         peer_remove_all(job->server->peers);
     } else if (job->remove) {
         peer_remove(job->server->peers, job->id);

@@ -16,7 +16,13 @@ struct send_job {
 static void io_send(void *ctx)
 {
     struct send_job *job = ctx;
-    peer_send(job->server->peers, job->messages, job->count);
+    if (job->server->io_closed) {
+        for (uint32_t i = 0; i < job->count; i++) {
+            raft_message_clear(&job->messages[i]);
+        }
+    } else {
+        peer_send(job->server->peers, job->messages, job->count);
+    }
     mem_free(job->messages);
     mem_free(job);
 }

@@ -6,6 +6,8 @@
 
 /* Travels state -> I/O -> state. */
 struct fetch_job {
+    struct list link; /* in server->io_fetches while it runs */
+    struct peer_fetch_run *run;
     struct server *server;
     struct fetch fetch;
     char *url, *method, *path;
@@ -38,6 +40,7 @@ static void fetch_finish(void *ctx)
 static void io_fetched(void *ctx, const struct peer_fetch_answer *answer)
 {
     struct fetch_job *job = ctx;
+    list_remove(&job->link);
     job->text = str_dup(answer->text == NULL ? "" : answer->text);
     job->answer_body = mem_dup(answer->body.data, answer->body.size);
     job->answer = (struct fetch_answer){.code = answer->code,
@@ -47,10 +50,30 @@ static void io_fetched(void *ctx, const struct peer_fetch_answer *answer)
     loop_post(job->server->state.loop, fetch_finish, job);
 }
 
+/* I/O thread: this member stops. */
+static void give_up(struct fetch_job *job)
+{
+    const struct peer_fetch_answer answer = {.code = E_CLOSED, .text = "this member stops"};
+    io_fetched(job, &answer);
+}
+
+void io_fetches_cancel(struct server *server)
+{
+    while (!list_empty(&server->io_fetches)) {
+        struct fetch_job *job = LIST_ENTRY(server->io_fetches.next, struct fetch_job, link);
+        peer_fetch_cancel(job->run);
+        give_up(job);
+    }
+}
+
 /* I/O thread. */
 static void io_fetch(void *ctx)
 {
     struct fetch_job *job = ctx;
+    if (job->server->io_closed) {
+        give_up(job);
+        return;
+    }
     const struct peer_fetch fetch = {
         .loop = job->server->io.loop,
         .resolver = job->server->resolver,
@@ -63,12 +86,14 @@ static void io_fetch(void *ctx)
         .on_done = io_fetched,
         .ctx = job,
     };
-    peer_fetch_start(&fetch);
+    list_append(&job->server->io_fetches, &job->link);
+    job->run = peer_fetch_start(&fetch);
 }
 
 void fetch_start(struct server *server, const struct fetch *fetch)
 {
     struct fetch_job *job = mem_zalloc(sizeof(*job));
+    list_init(&job->link);
     job->server = server;
     job->fetch = *fetch;
     job->url = str_dup(fetch->url);

@@ -26,7 +26,10 @@ struct fetch {
     void *ctx;
 };
 
-/* Starts; what fetch points to is copied. on_done comes once, unless the server stops before. */
+/* Starts; what fetch points to is copied. on_done comes once. */
 void fetch_start(struct server *server, const struct fetch *fetch);
+
+/* I/O thread: all that run end with E_CLOSED. */
+void io_fetches_cancel(struct server *server);
 
 #endif

@@ -135,10 +135,20 @@ static void wal_record_install(void *ctx)
 void snapshot_install_continue(struct server *server)
 {
     struct install_job *job = server->install;
-    if (job != NULL && job->imported && server->snapshot_jobs_count == 0) {
+    if (job != NULL && job->imported && server->snapshot_jobs_count == 0 && !server->ended) {
         job->imported = false; /* once */
         loop_post(server->wal_worker.loop, wal_record_install, job);
     }
+}
+
+void snapshot_install_drop(struct server *server)
+{
+    if (server->install != NULL) {
+        job_free(server->install);
+        server->install = NULL;
+    }
+    mem_free(server->arrived_path);
+    server->arrived_path = NULL;
 }
 
 /* State thread: the new store is built; views of the old one must end first. */

@@ -171,6 +171,8 @@ struct server {
     struct http1_server *client_http, *metrics_http, *peer_http;
     struct port *client_port, *metrics_port, *peer_port;
     struct peer_transport *peers;
+    struct list io_fetches; /* short requests to peers that run */
+    bool io_closed;         /* all of the above is gone: what still comes is dropped */
 
     /* WAL thread */
     struct wal *wal;
@@ -216,6 +218,8 @@ struct server {
     struct loop_timer tick_timer, batch_timer, housekeeping_timer, version_timer, compact_timer;
     uint64_t next_tick_ms;
     uint64_t leader_lost_ms; /* when the leader became unknown; 0: known */
+    bool ended;   /* the last word is said: nothing is handed to other threads any more */
+    int ended_fd; /* told when nothing of the state thread's runs elsewhere; -1: nobody waits */
     bool raising_alarm, published, publishing, version_proposed, snapshotting, removed, stopping;
     struct list lease_forwards;     /* keep-alives that wait for a leader */
     struct list compaction_waiters; /* physical=true */
@@ -267,6 +271,11 @@ uint64_t server_map_bytes(const struct server_config *config);
 /* notify.c */
 void notify_ready(void);
 
+/* State thread: no more decisions; *ctx* is the server. Its ended_fd is written when no snapshot
+ * is being made any more. */
+void state_end(void *server);
+void state_end_continue(struct server *server);
+
 /* Opens what the store holds (store, key space, leases, alarms, membership, watches) and closes it.
  */
 BASE_MUST_CHECK int state_open(struct server *server, struct err *err);
@@ -313,6 +322,7 @@ struct request *request_internal(void (*on_done)(struct server *server, struct r
 
 /* Hands the turn's replies to the I/O thread. */
 void replies_flush(struct server *server);
+void replies_drop(struct server *server);
 
 /* ---- propose.c ---- */
 
@@ -409,6 +419,9 @@ void apply_cluster_version(struct server *server, const char *version);
 void apply_member_attributes(struct server *server,
                              const Membershippb__ClusterMemberAttrSetRequest *request);
 void apply_v2_request(struct server *server, const Etcdserverpb__Request *request);
+
+/* Ends a job of installation that will not go on. */
+void snapshot_install_drop(struct server *server);
 
 /* ---- rpc.c ---- */
 

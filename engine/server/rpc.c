@@ -256,6 +256,13 @@ static void io_send_reply(struct server *server, struct reply *reply)
     }
 }
 
+static void reply_free(struct reply *reply)
+{
+    buf_free(&reply->body);
+    mem_free(reply->text);
+    mem_free(reply);
+}
+
 struct reply_list {
     struct server *server;
     struct reply *first;
@@ -267,14 +274,14 @@ static void io_send_replies(void *ctx)
     struct reply *reply = list->first;
     while (reply != NULL) {
         struct reply *next = reply->next;
-        if (reply->origin == REQUEST_RPC) {
+        if (list->server->io_closed) {
+            /* nobody is there to read it */
+        } else if (reply->origin == REQUEST_RPC) {
             io_send_reply(list->server, reply);
         } else {
             io_http_send_reply(list->server, reply);
         }
-        buf_free(&reply->body);
-        mem_free(reply->text);
-        mem_free(reply);
+        reply_free(reply);
         reply = next;
     }
     mem_free(list);
@@ -290,6 +297,16 @@ void replies_flush(struct server *server)
     list->first = server->replies;
     server->replies = server->replies_last = NULL;
     loop_post(server->io.loop, io_send_replies, list);
+}
+
+void replies_drop(struct server *server)
+{
+    while (server->replies != NULL) {
+        struct reply *reply = server->replies;
+        server->replies = reply->next;
+        reply_free(reply);
+    }
+    server->replies_last = NULL;
 }
 
 void io_rpc_start(struct server *server)

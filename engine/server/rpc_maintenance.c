@@ -89,6 +89,12 @@ static void hash_slice(void *ctx)
 {
     struct hash_job *job = ctx;
     struct server *server = job->server;
+    if (server->ended) {
+        mvcc_hash_end(server->mvcc, &job->hash);
+        request_fail(server, job->request, ETCD_ERR_STOPPED);
+        mem_free(job);
+        return;
+    }
     int rc = mvcc_hash_slice(server->mvcc, &job->hash, HASH_RECORDS_PER_SLICE);
     mvcc_release(server->mvcc);
     if (rc != 0) {

@@ -17,6 +17,7 @@
 #include "base/log.h"
 #include "engine/server/bootstrap.h"
 #include "engine/server/compactor.h"
+#include "engine/server/fetch.h"
 #include "engine/server/links.h"
 #include "engine/server/rpc.h"
 
@@ -56,14 +57,15 @@ static struct server *server_new(const struct server_config *config)
     server->snap_dir = str_printf("%s/snap", server->member_dir);
     server->store_dir = str_printf("%s/store", server->member_dir);
     server->stop_fd = -1;
+    server->ended_fd = -1;
     rng_seed(&server->rng, random_seed());
     map_init(&server->waiters);
     map_init(&server->streams);
     heap_init(&server->deadlines);
-    struct list *lists[] = {&server->proposals,        &server->reads,
-                            &server->reads_in_round,   &server->reads_confirmed,
-                            &server->lease_forwards,   &server->compaction_waiters,
-                            &server->transfer_waiters, &server->snapshot_jobs};
+    struct list *lists[] = {
+        &server->proposals,        &server->reads,          &server->reads_in_round,
+        &server->reads_confirmed,  &server->lease_forwards, &server->compaction_waiters,
+        &server->transfer_waiters, &server->snapshot_jobs,  &server->io_fetches};
     for (size_t i = 0; i < ARRAY_COUNT(lists); i++) {
         list_init(lists[i]);
     }
@@ -84,19 +86,29 @@ static void drop_requests(struct server *server)
 {
     for (struct heap_node *top = heap_top(&server->deadlines); top != NULL;
          top = heap_top(&server->deadlines)) {
-        struct request *request = CONTAINER_OF(top, struct request, deadline);
-        request_disarm(server, request);
+        request_fail(server, CONTAINER_OF(top, struct request, deadline), ETCD_ERR_STOPPED);
+    }
+    while (!list_empty(&server->lease_forwards)) {
+        struct request *request = LIST_ENTRY(server->lease_forwards.next, struct request, link);
+        list_remove(&request->link);
         request_free(request);
     }
+    replies_drop(server);
 }
 
 static void server_free(struct server *server)
 {
-    worker_free(&server->store_worker);
-    worker_free(&server->wal_worker);
-    worker_free(&server->state);
-    worker_free(&server->io);
+    struct worker *workers[] = {&server->store_worker, &server->wal_worker, &server->state,
+                                &server->io};
+    for (size_t i = 0; i < ARRAY_COUNT(workers); i++) {
+        worker_stop(workers[i]);
+    }
+    if (server->resolver != NULL) {
+        resolver_free(server->resolver);
+    }
     drop_requests(server);
+    snapshot_install_drop(server);
+    membership_free(server->known_members);
     if (server->watch_hub != NULL) {
         watch_hub_free(server->watch_hub);
     }
@@ -114,6 +126,9 @@ static void server_free(struct server *server)
     buf_free(&server->arrived_data);
     if (server->stop_fd >= 0) {
         close(server->stop_fd);
+    }
+    for (size_t i = 0; i < ARRAY_COUNT(workers); i++) {
+        worker_free(workers[i]); /* last: timers and look-ups still knew their loops */
     }
     mem_free(server->member_dir);
     mem_free(server->wal_dir);
@@ -292,6 +307,8 @@ static void io_stop_now(void *ctx)
     struct io_start *stop = ctx;
     struct server *server = stop->server;
     loop_timer_cancel(&server->io_links_timer);
+    server->io_closed = true;
+    io_fetches_cancel(server);
     if (server->client_port != NULL) {
         port_stop_listening(server->client_port);
     }
@@ -304,8 +321,8 @@ static void io_stop_now(void *ctx)
     grpc_server_free(server->grpc);
     http1_server_free(server->client_http);
     http1_server_free(server->metrics_http);
+    http1_server_free(server->peer_http); /* its requests end in the transport: before that goes */
     peer_transport_free(server->peers);
-    http1_server_free(server->peer_http);
     if (server->client_port != NULL) {
         port_free(server->client_port);
     }
@@ -409,11 +426,12 @@ static int server_start(struct server *server, struct err *err)
                                        .seed = rng_next(&server->rng)};
     server->watch_hub = watch_hub_new(&watch, server->mvcc);
     metrics_start(server);
+    /* First in each queue, before anything that comes through the ports. */
+    loop_post(server->wal_worker.loop, wal_start_now, server);
+    loop_post(server->store_worker.loop, store_start_now, server);
+    loop_post(server->state.loop, state_start_now, server);
     rc = io_do(server, io_start_now, err);
     if (rc == 0) {
-        loop_post(server->wal_worker.loop, wal_start_now, server);
-        loop_post(server->store_worker.loop, store_start_now, server);
-        loop_post(server->state.loop, state_start_now, server);
         rc = worker_start(&server->store_worker, err);
     }
     if (rc == 0) {
@@ -514,16 +532,34 @@ void server_stop(struct server *server, int signal_number)
     state_stop_now(server);
 }
 
+/* Waits until the state thread hands nothing to other threads any more. */
+static void state_end_and_wait(struct server *server)
+{
+    eventfd_t value;
+    int fd = eventfd(0, EFD_CLOEXEC);
+    if (fd < 0 || !server->state.running) {
+        server->ended = true; /* nobody else looks at it */
+        if (fd >= 0) {
+            close(fd);
+        }
+        return;
+    }
+    server->ended_fd = fd;
+    loop_post(server->state.loop, state_end, server);
+    (void)eventfd_read(fd, &value);
+    close(fd);
+}
+
+/* First who calls us goes, then decisions end, then what was handed out is finished by those who
+ * have it; the state thread takes the answers, and the I/O thread what it still says. */
 static void server_shutdown(struct server *server)
 {
     (void)io_do(server, io_stop_now, NULL);
-    worker_stop(&server->state);
+    state_end_and_wait(server);
     worker_stop(&server->wal_worker);
     worker_stop(&server->store_worker);
+    worker_stop(&server->state);
     worker_stop(&server->io);
-    if (server->resolver != NULL) {
-        resolver_free(server->resolver);
-    }
     metrics_stop();
     LOG_INFO("closed etcd server", LOG_STR("name", server->config->name));
 }

@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <string.h>
@@ -25,7 +26,8 @@
 #define SNAPSHOT_CHUNK_BYTES (32u * 1024u)
 #define SNAPSHOT_SHA_BYTES   32u
 #define SNAPSHOT_PENDING_MAX (1024u * 1024u)
-#define SNAPSHOT_JOBS_MAX    4u
+#define SNAPSHOT_CLIENTS_MAX 4u /* clients that do not read must not keep followers from theirs */
+#define SNAPSHOT_WAIT_MS     100
 
 /* Owned by the state thread's list until both its thread and the reader of its pipe are done. */
 struct snapshot_job {
@@ -70,6 +72,7 @@ static void job_party_done(void *ctx)
     server->snapshot_jobs_count--;
     job_free(job);
     snapshot_install_continue(server);
+    state_end_continue(server);
 }
 
 /* ---- the writing thread ---- */
@@ -84,6 +87,12 @@ static int pipe_sink(void *ctx, const void *data, size_t size)
         }
         ssize_t written = write(job->write_fd, bytes, size);
         if (written < 0 && errno == EINTR) {
+            continue;
+        }
+        if (written < 0 && errno == EAGAIN) {
+            /* Whoever reads is slow; it may also never read again, so look at aborted meanwhile. */
+            struct pollfd room = {.fd = job->write_fd, .events = POLLOUT};
+            (void)poll(&room, 1, SNAPSHOT_WAIT_MS);
             continue;
         }
         if (written < 0) {
@@ -119,17 +128,27 @@ static void *job_main(void *arg)
     return NULL;
 }
 
+static size_t client_count(const struct server *server)
+{
+    size_t count = 0;
+    LIST_EACH(it, &server->snapshot_jobs)
+    {
+        count += LIST_ENTRY(it, struct snapshot_job, link)->message == NULL ? 1 : 0;
+    }
+    return count;
+}
+
 /* State thread, in a batch's waiter: the store holds exactly store_index and no commit runs. */
 static int job_start(struct server *server, struct snapshot_job *job)
 {
     int fds[2];
-    if (server->snapshot_jobs_count >= SNAPSHOT_JOBS_MAX || server->installing) {
+    if ((job->message == NULL && client_count(server) >= SNAPSHOT_CLIENTS_MAX) ||
+        server->installing || server->ended) {
         return E_AGAIN;
     }
-    if (pipe2(fds, O_CLOEXEC) != 0) {
+    if (pipe2(fds, O_CLOEXEC | O_NONBLOCK) != 0) {
         return err_from_errno(errno);
     }
-    (void)fcntl(fds[0], F_SETFL, O_NONBLOCK);
     int rc = server->store.view_begin(server->store.ctx, &job->view);
     if (rc != 0) {
         close(fds[0]);
@@ -254,7 +273,8 @@ static void io_begin_client(void *ctx)
 {
     struct snapshot_job *job = ctx;
     struct server *server = job->server;
-    struct grpc_call *call = grpc_call_from_handle(server->grpc, job->handle);
+    struct grpc_call *call =
+        server->io_closed ? NULL : grpc_call_from_handle(server->grpc, job->handle);
     if (call == NULL || loop_add(server->io.loop, &job->readable, job->read_fd, LOOP_READABLE,
                                  io_pipe_readable, job) != 0) {
         atomic_store(&job->aborted, true);
@@ -297,7 +317,11 @@ void rpc_snapshot(struct server *server, struct request *request)
 static void io_begin_peer(void *ctx)
 {
     struct snapshot_job *job = ctx;
-    peer_send_snapshot(job->server->peers, job->message, job->read_fd, job->size_bytes);
+    if (job->server->io_closed) {
+        close(job->read_fd);
+    } else {
+        peer_send_snapshot(job->server->peers, job->message, job->read_fd, job->size_bytes);
+    }
     loop_post(job->server->state.loop, job_party_done, job);
 }
 
@@ -387,7 +411,7 @@ static void begin_snapfile(struct server *server, void *ctx)
 
 void snapshot_maybe_trigger(struct server *server)
 {
-    if (server->snapshotting || server->installing ||
+    if (server->snapshotting || server->installing || server->ended ||
         server->applied_index - server->snapshot_index <= server->config->snapshot_count) {
         return;
     }

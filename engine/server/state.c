@@ -3,11 +3,13 @@
 #include "engine/server/internal.h"
 
 #include <stdio.h>
+#include <sys/eventfd.h>
 
 #include "base/alloc.h"
 #include "base/log.h"
 #include "engine/server/compactor.h"
 #include "engine/server/links.h"
+#include "engine/server/snapshot.h"
 
 #define HOUSEKEEPING_MS 250u
 
@@ -106,7 +108,11 @@ static void state_run_request(void *ctx)
 {
     struct request *request = ctx;
     struct server *server = request->server;
-    request->run(server, request);
+    if (server->ended && request->origin != REQUEST_INTERNAL) {
+        request_fail(server, request, ETCD_ERR_STOPPED);
+    } else {
+        request->run(server, request);
+    }
 }
 
 void server_submit(struct server *server, struct request *request)
@@ -153,7 +159,7 @@ static void on_compact_timer(void *ctx)
 static void on_turn_end(void *ctx)
 {
     struct server *server = ctx;
-    if (!server->installing) {
+    if (!server->installing && !server->ended) {
         reads_start_round(server);
         effects_run(server);
         compact_some(server);
@@ -161,6 +167,31 @@ static void on_turn_end(void *ctx)
         batch_maybe_cut(server, false);
     }
     replies_flush(server);
+}
+
+void state_end_continue(struct server *server)
+{
+    if (server->ended && server->snapshot_jobs_count == 0 && server->ended_fd >= 0) {
+        (void)eventfd_write(server->ended_fd, 1);
+        server->ended_fd = -1;
+    }
+}
+
+void state_end(void *ctx)
+{
+    struct server *server = ctx;
+    struct loop_timer *timers[] = {&server->tick_timer,         &server->batch_timer,
+                                   &server->housekeeping_timer, &server->version_timer,
+                                   &server->compact_timer,      &server->removed_timer,
+                                   &server->stop_timer};
+    for (size_t i = 0; i < ARRAY_COUNT(timers); i++) {
+        if (timers[i]->loop != NULL) {
+            loop_timer_cancel(timers[i]);
+        }
+    }
+    server->ended = true;
+    snapshot_abort_all(server);
+    state_end_continue(server);
 }
 
 static void on_tick(void *ctx)
