@@ -368,5 +368,44 @@ class Cluster:
         return wait_for(same, seconds, 0.2)
 
 
+KVLOAD = os.path.join(BIN, "kvload")
+
+
+class Load:
+    """Puts without pause (tests/lib/kvload.c) and the record of what was acknowledged."""
+
+    def __init__(self, suite, endpoints, **options):
+        self.record_path = os.path.join(suite.dir, f"load-{free_port()}.txt")
+        command = [KVLOAD, "--endpoints", ",".join(endpoints), "--record", self.record_path]
+        for key, value in options.items():
+            command += ["--" + key.replace("_", "-"), str(value)]
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+    def finish(self, seconds=120, stop=False):
+        """What it says of itself, once it is over."""
+        if stop:
+            self.process.send_signal(signal.SIGTERM)
+        try:
+            out, err = self.process.communicate(timeout=seconds * SLOW)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            raise RuntimeError("the load does not end") from None
+        if self.process.returncode != 0:
+            raise RuntimeError(f"kvload: exit {self.process.returncode}: {err}")
+        return json.loads(out)
+
+    def record(self):
+        """(key, value) of all that was sent; (key, value) -> revision of what was acknowledged."""
+        sent, done = set(), {}
+        with open(self.record_path, encoding="utf-8") as file:
+            for line in file:
+                words = line.split()
+                if words[0] == "sent":
+                    sent.add((words[1], words[2]))
+                else:
+                    done[(words[1], words[2])] = int(words[3])
+        return sent, done
+
+
 def b64(text):
     return base64.b64encode(text.encode()).decode()

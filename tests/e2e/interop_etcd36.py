@@ -1,0 +1,294 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""etcd 3.6 and the engine: its clients against our server, its files read by us and ours by it, and members of
+both in one cluster. The parts can be named as arguments. Loopback only, ports 27000 to 27499."""
+import json
+import os
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib"))
+from gotools import EtcdMember, etcdutl  # noqa: E402
+from quorate import Member, Suite, Watcher, b64, wait_for  # noqa: E402
+
+LOAD_SECONDS_MAX = 120
+
+
+def keys_and_transactions(suite):
+    member = Member(suite, "kv").start()
+    suite.equal("put", member.ctl("put", "/a", "1").out, "OK\n")
+    member.ctl("put", "/a", "2")
+    member.ctl("put", "/b", "3")
+    suite.equal("get by prefix, keys in order", member.ctl("get", "/", "--prefix").lines(), ["/a", "2", "/b", "3"])
+    suite.equal("get at an older revision", member.ctl("get", "/a", "--rev=2", "--print-value-only").lines()[:1], ["1"])
+    suite.equal("count only", member.ctl("get", "/", "--prefix", "--count-only", "--write-out=fields").out
+                .count('"Count" : 2'), 1)
+    suite.equal("sorted by modification, descending",
+                member.ctl("get", "/", "--prefix", "--keys-only", "--sort-by=MODIFY", "--order=DESCEND").out.split(),
+                ["/b", "/a"])
+    suite.equal("bounds of modification revisions",
+                member.ctl("get", "/", "--prefix", "--keys-only", "--min-mod-rev=4").out.split(), ["/b"])
+    answer = member.ctl("put", "/a", "4", "--prev-kv", "-w", "json").json()
+    suite.equal("the value before", answer["prev_kv"]["value"], b64("2"))
+    taken = member.ctl("txn", stdin='mod("/a") > "0"\nvalue("/b") = "3"\n\nput /c yes\nget /c\n\nput /c no\n\n')
+    suite.equal("a transaction that holds", taken.lines()[0], "SUCCESS")
+    other = member.ctl("txn", stdin='create("/a") = "0"\n\nput /c again\n\nget /c\n\n')
+    suite.equal("a transaction that does not hold", [other.lines()[0], other.lines()[-1]], ["FAILURE", "yes"])
+    suite.equal("a transaction changes one revision", member.ctl("get", "/c", "-w", "json").json()["kvs"][0]["version"],
+                1)
+    twice = member.ctl("txn", stdin="\nput /d 1\nput /d 2\n\n\n")
+    suite.contains("the same key twice is refused", twice.err, "duplicate key given in txn request")
+    suite.equal("delete answers with the count", member.ctl("del", "/", "--prefix").out, "3\n")
+    big = member.ctl("put", "/big", "x" * 3_000_000) if False else member.ctl("put", "/big", stdin="x" * 3_000_000)
+    suite.check("a request that is too large is refused", big.code != 0 and
+                ("too large" in big.err or "larger than max" in big.err), big)
+
+
+def watches(suite):
+    member = Member(suite, "watch").start()
+    member.ctl("put", "/w/1", "a")
+    member.ctl("put", "/w/2", "b")
+    live = Watcher(suite, [member.client], "/w/", "--prefix", "--prev-kv")
+    old = Watcher(suite, [member.client], "/w/", "--prefix", "--rev=2")
+    suite.check("a watch from an old revision brings what was", old.wait("/w/2"), old.text())
+    wait_for(lambda: "Watch created" in live.text(), 1)
+    member.ctl("put", "/w/2", "c")
+    member.ctl("del", "/w/1")
+    suite.check("puts and deletes arrive", old.wait("DELETE"), old.text())
+    suite.equal("in the order of revisions", old.stop().split(),
+                ["PUT", "/w/1", "a", "PUT", "/w/2", "b", "PUT", "/w/2", "c", "DELETE", "/w/1"])
+    suite.check("the value before comes with it", live.wait("DELETE") and "\nb\n" in live.text(), live.text())
+    live.stop()
+    revision = member.status()["header"]["revision"]
+    member.ctl("compact", str(revision))
+    gone = Watcher(suite, [member.client], "/w/", "--prefix", "--rev=1")
+    suite.check("a watch from a compacted revision ends and says so", gone.wait("compacted"), gone.text())
+    gone.stop()
+    progress = Watcher(suite, [member.client], "-i", interactive="watch /w/ --prefix\nprogress\n")
+    suite.check("progress on request", progress.wait("progress notify"), progress.text())
+    progress.stop()
+
+
+def leases(suite):
+    member = Member(suite, "lease").start()
+    lease = member.ctl("lease", "grant", "60").out.split()[1]
+    suite.equal("a key with a lease", member.ctl("put", "/l", "1", f"--lease={lease}").out, "OK\n")
+    text = member.ctl("lease", "timetolive", lease, "--keys").out
+    suite.check("the rest of its life, and its keys", "granted with TTL(60s)" in text and "/l" in text, text)
+    suite.check("keep alive", "keepalived with TTL(60)" in member.ctl("lease", "keep-alive", "--once", lease).out)
+    suite.contains("it is listed", member.ctl("lease", "list").out, lease)
+    member.ctl("lease", "revoke", lease)
+    suite.equal("revoking takes the keys", member.ctl("get", "/l").out, "")
+    short = member.ctl("lease", "grant", "1").out.split()[1]
+    member.ctl("put", "/s", "1", f"--lease={short}")
+    suite.check("a lease that nobody keeps expires", wait_for(lambda: member.ctl("get", "/s").out == "", 15, 0.3))
+    suite.contains("one that is gone is not found", member.ctl("lease", "keep-alive", "--once", short).err + member.ctl(
+        "lease", "revoke", short).err, "requested lease not found")
+
+
+def maintenance(suite):
+    member = Member(suite, "keep").start()
+    for i in range(50):
+        member.ctl("put", f"/k/{i % 10}", "v" * i)
+    status = member.status()
+    suite.check("endpoint status knows the fields of 3.6",
+                status["version"].startswith("3.6.") and status["storageVersion"] == "3.6.0" and
+                status["dbSizeQuota"] > 0 and status["leader"] == status["header"]["member_id"], status)
+    suite.contains("endpoint health", member.ctl("endpoint", "health").err + member.ctl("endpoint", "health").out,
+                   "is healthy")
+    suite.check("alarms: none", member.ctl("alarm", "list").out == "" and member.ctl("alarm", "list").code == 0)
+    revision = status["header"]["revision"]
+    before = member.ctl("endpoint", "hashkv", f"--rev={revision}", "-w", "json").json()[0]["HashKV"]
+    suite.equal("compaction to the newest", member.ctl("compact", str(revision), "--physical").code, 0)
+    suite.contains("again is refused", member.ctl("compact", str(revision)).err, "has been compacted")
+    suite.equal("defragmentation", member.ctl("defrag").code, 0)
+    after = member.ctl("endpoint", "hashkv", "-w", "json").json()[0]["HashKV"]
+    suite.check("hashkv names the compacted revision", after["compact_revision"] == revision and
+                after["hash_revision"] == revision and after["hash"] != before["hash"], (before, after))
+    return snapshot_travels(suite, member)
+
+
+def snapshot_travels(suite, member):
+    """Our snapshot: read by etcdutl, restored by it, served by etcd 3.6; etcd's data directory: served by us."""
+    path = os.path.join(suite.dir, "keep.db")
+    saved = member.ctl("snapshot", "save", path)
+    suite.check("snapshot save", saved.code == 0 and os.path.exists(path), saved)
+    want = member.status()["header"]["revision"]
+    keys = member.ctl("get", "", "--prefix").out
+    hash_kv = member.ctl("endpoint", "hashkv", "-w", "json").json()[0]["HashKV"]["hash"]
+    state = etcdutl("snapshot", "status", path, "-w", "json")
+    suite.check("etcdutl snapshot status", state.code == 0 and state.json()["revision"] == want and
+                state.json()["totalKey"] == 10, state)
+    theirs = EtcdMember(suite, "restored")
+    restored = etcdutl("snapshot", "restore", path, "--name", "restored", "--data-dir", theirs.data,
+                       "--initial-cluster", theirs.initial_cluster, "--initial-advertise-peer-urls", theirs.peer)
+    suite.check("etcdutl snapshot restore", restored.code == 0, restored)
+    theirs.start()
+    suite.equal("etcd 3.6 serves what we held", theirs.ctl("get", "", "--prefix").out, keys)
+    suite.equal("with the same hash", theirs.ctl("endpoint", "hashkv", f"--rev={want}", "-w", "json").json()[0]
+                ["HashKV"]["hash"], hash_kv)
+    theirs.ctl("put", "/from", "etcd")
+    path2 = os.path.join(suite.dir, "theirs.db")
+    suite.equal("etcd's own snapshot", theirs.ctl("snapshot", "save", path2).code, 0)
+    member.stop()
+    ours = Member(suite, "back")
+    etcdutl("snapshot", "restore", path2, "--name", "back", "--data-dir", ours.data, "--initial-cluster",
+            ours.initial_cluster, "--initial-advertise-peer-urls", ours.peer, "--bump-revision", "1000000",
+            "--mark-compacted")
+    ours.start()
+    suite.equal("we serve what etcdutl restored", ours.ctl("get", "", "--prefix").out, "/from\netcd\n" + keys)
+    suite.check("with the bumped revision", ours.status()["header"]["revision"] > 1000000, ours.status())
+    stale = Watcher(suite, [ours.client], "/", "--prefix", f"--rev={want}")
+    suite.check("and watches from before it end", stale.wait("compacted"), stale.text())
+    stale.stop()
+
+
+def hash_of(member, revision):
+    answer = member.ctl("endpoint", "hashkv", f"--rev={revision}", "-w", "json")
+    return answer.json()[0]["HashKV"]["hash"] if answer.code == 0 else answer.err
+
+
+def agree(suite, behaviour, members, seconds=30):
+    """All members come to the same hash at the newest revision."""
+    revision = max(m.status()["header"]["revision"] for m in members)
+
+    def same():
+        if any(m.status()["header"]["revision"] < revision for m in members):
+            return None
+        return len({hash_of(m, revision) for m in members}) == 1 or None
+    suite.check(behaviour, wait_for(same, seconds, 0.2), [(m.name, m.status()) for m in members])
+
+
+def members_of_both(suite):
+    """Two of ours and one of etcd's found a cluster; each leads it; each is killed under writes."""
+    members = [Member(suite, "q1"), Member(suite, "q2"), EtcdMember(suite, "e1")]
+    initial = ",".join(f"{m.name}={m.peer}" for m in members)
+    for member in members:
+        member.initial_cluster = initial
+        member.start(wait=False)
+    for member in members:
+        member.wait_ready(30)
+    all_of = [m.client for m in members]
+    suite.equal("three members", len(members[0].ctl("member", "list").lines()), 3)
+    for member in members:
+        suite.equal(f"{member.name} takes writes", member.ctl("put", f"/by/{member.name}", "1").out, "OK\n")
+    versions = {m.name: json.loads(_get(m, "/version")) for m in members}
+    suite.check("the cluster version is 3.6 everywhere",
+                wait_for(lambda: all(json.loads(_get(m, "/version"))["etcdcluster"].startswith("3.6") for m in members),
+                         20), versions)
+    for member in members:
+        leader = _leader(members)
+        if leader is not member:
+            moved = leader.ctl("move-leader", format(member.id(), "x"))
+            suite.check(f"{member.name} takes over the lead", moved.code == 0 and
+                        wait_for(lambda: _leader(members) is member, 10), moved)
+        suite.equal(f"{member.name} leads, writes go through each",
+                    [m.ctl("put", f"/led/{member.name}/{m.name}", "1").out for m in members], ["OK\n"] * 3)
+        agree(suite, f"{member.name} leads, the hashes are the same", members)
+    for member in members:
+        member.kill()
+        rest = [m for m in members if m is not member]
+        written = wait_for(lambda: all(m.ctl("put", f"/without/{member.name}", "1", timeout=8).code == 0 for m in rest),
+                           20)
+        suite.check(f"without {member.name} writes go on", written)
+        suite.equal("a transaction too", rest[0].ctl("txn", stdin="\nput /t 1\ndel /by/q1\n\n\n").lines()[0], "SUCCESS")
+        member.start()
+        agree(suite, f"{member.name} comes back and catches up", members)
+    suite.equal("leases are the same on all", len({tuple(sorted(m.ctl("lease", "list").lines())) for m in members}), 1)
+    suite.equal("health of all", members[0].ctl("endpoint", "health", "--cluster").code, 0)
+    suite.check("endpoints all answer", len(all_of) == 3)
+
+
+def joins_by_snapshot(suite, founder, joiner, words):
+    """founder has compacted its log away, so that joiner can only come in by a snapshot; then it takes over."""
+    founder.flags = {"snapshot-count": "100", words[2]: "10"}
+    founder.start()
+    lease = founder.ctl("lease", "grant", "600").out.split()[1]
+    founder.ctl("put", "/leased", "1", f"--lease={lease}")
+    for i in range(8):
+        founder.ctl("txn", stdin="\n" + "".join(f"put /s/{i}/{j} {'v' * 100}\n" for j in range(60)) + "\n\n")
+        for _ in range(30):
+            founder.ctl("put", "/again", str(i))
+    added = founder.ctl("member", "add", joiner.name, "--learner", f"--peer-urls={joiner.peer}")
+    suite.check(f"{words[0]} adds {words[1]} as a learner", added.code == 0, added)
+    joiner.initial_cluster = f"{founder.initial_cluster},{joiner.initial_cluster}"
+    joiner.cluster_state = "existing"
+    joiner.start(wait=False)
+    ident = added.out.split()[1]
+    promoted = wait_for(lambda: founder.ctl("member", "promote", ident).code == 0, 30, 0.3)
+    suite.check(f"{words[1]} catches up and is promoted", promoted, joiner.log()[-600:])
+    joiner.wait_ready(20)
+    agree(suite, "the hashes are the same", [founder, joiner])
+    suite.contains("the lease came too", joiner.ctl("lease", "list").out, lease)
+    moved = founder.ctl("move-leader", format(joiner.id(), "x"))
+    suite.check(f"{words[1]} takes over the lead", moved.code == 0, moved)
+    ident = format(founder.id(), "x")
+    # A member counts as there when it has been for five seconds: until then nobody may be removed.
+    removed = wait_for(lambda: joiner.ctl("member", "remove", ident).code == 0, 20, 0.5)
+    suite.check(f"{words[0]} is removed", removed)
+    suite.check("the new one serves alone", wait_for(lambda: joiner.ctl("put", "/alone", "1", timeout=5).code == 0, 20))
+    suite.equal("everything is there", len(joiner.ctl("get", "/s/", "--prefix", "--keys-only").out.split()), 480)
+    suite.check("the removed one has stopped", founder.wait_exit(20) is not None)
+
+
+def a_cluster_moves_from_etcd_to_us(suite):
+    joins_by_snapshot(suite, EtcdMember(suite, "old"), Member(suite, "new"),
+                      ("etcd", "a member of ours", "experimental-snapshot-catchup-entries"))
+
+
+def a_cluster_moves_from_us_to_etcd(suite):
+    joins_by_snapshot(suite, Member(suite, "ours"), EtcdMember(suite, "theirs"),
+                      ("ours", "a member of etcd's", "experimental-snapshot-catchup-entries"))
+
+
+def locks_elections_and_mirrors(suite):
+    one, two = Member(suite, "one").start(), Member(suite, "two").start()
+    held = one.ctl("lock", "job", "--", "sh", "-c", "echo key is $ETCD_LOCK_KEY")
+    suite.check("a lock is taken for a command", held.code == 0 and "key is job/" in held.out, held)
+    suite.equal("and given back", one.ctl("get", "job", "--prefix").out, "")
+    one.ctl("put", "/m/a", "1")
+    mirror = Watcher.__new__(Watcher)
+    mirror.path = os.path.join(suite.dir, "mirror.out")
+    import subprocess
+    from quorate import ETCDCTL, _clean_env
+    with open(mirror.path, "wb") as out:
+        mirror.process = subprocess.Popen(
+            [ETCDCTL, f"--endpoints={one.client}", "make-mirror", "--prefix=/m/", two.client[len("http://"):]],
+            stdin=subprocess.DEVNULL, stdout=out, stderr=out, env=_clean_env())
+    suite.check("a mirror copies what is there", wait_for(lambda: two.ctl("get", "/m/a").lines() == ["/m/a", "1"], 15),
+                mirror.text())
+    one.ctl("put", "/m/b", "2")
+    one.ctl("del", "/m/a")
+    suite.check("and what comes", wait_for(lambda: two.ctl("get", "/m/", "--prefix").lines() == ["/m/b", "2"], 15),
+                mirror.text())
+    mirror.stop()
+
+
+def quick_load(suite):
+    member = Member(suite, "load").start()
+    scale = member.ctl("check", "datascale", "--load=s", "--auto-compact", "--auto-defrag", timeout=LOAD_SECONDS_MAX)
+    suite.check("check datascale", scale.code == 0 and "PASS" in scale.out, scale)
+    print("  " + scale.out.strip().splitlines()[-1])
+    suite.equal("nothing is left of it", member.ctl("get", "/etcdctl-check-datascale/", "--prefix", "--count-only",
+                                                    "-w", "fields").out.count('"Count" : 0'), 1)
+
+
+def _get(member, path):
+    from quorate import http
+    return http("GET", member.client + path)[1]
+
+
+def _leader(members):
+    def agreed():
+        states = [m.status() for m in members]
+        leaders = {s.get("leader", 0) for s in states}
+        if len(leaders) != 1:
+            return None
+        return next((m for m, s in zip(members, states) if s["header"]["member_id"] in leaders), None)
+    return wait_for(agreed, 15, 0.1)
+
+
+PARTS = [keys_and_transactions, watches, leases, maintenance, members_of_both, a_cluster_moves_from_etcd_to_us,
+         a_cluster_moves_from_us_to_etcd, locks_elections_and_mirrors, quick_load]
+
+if __name__ == "__main__":
+    sys.exit(Suite("interop-etcd36").run(PARTS))
