@@ -491,7 +491,7 @@ static void link_init(struct run *run, struct link *link, const char *url)
     link->fd = -1;
     snprintf(link->host, sizeof(link->host), "%.*s", (int)(colon - start), start);
     snprintf(link->port, sizeof(link->port), "%s", colon + 1);
-    snprintf(link->authority, sizeof(link->authority), "%s:%s", link->host, link->port);
+    snprintf(link->authority, sizeof(link->authority), "%s", start);
 }
 
 static void usage(void)
