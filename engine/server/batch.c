@@ -21,7 +21,6 @@ void batch_start(struct server *server)
 {
     server->batch = mem_zalloc(sizeof(*server->batch));
     store_batch_init(server->batch);
-    server->batch_opened_ms = server_now_ms(server);
 }
 
 static void run_waiters(struct server *server, struct batch_waiter *waiters)
@@ -53,6 +52,7 @@ static void commit_done(void *ctx)
     mem_free(job->batch);
     mem_free(job);
     run_waiters(server, waiters);
+    backlog_apply(server);
     batch_maybe_cut(server, false);
     snapshot_maybe_trigger(server);
 }
@@ -102,7 +102,9 @@ void batch_maybe_cut(struct server *server, bool timer_fired)
         return; /* one at a time: the next collects meanwhile */
     }
     bool wanted = server->batch_waiters != NULL ||
-                  server->batch->op_count >= server->config->backend_batch_limit;
+                  server->batch->op_count >= server->config->backend_batch_limit ||
+                  (!store_batch_empty(server->batch) &&
+                   mvcc_tail_bytes(server->mvcc) >= server->tail_bytes_max / 2);
     bool due = timer_fired &&
                (!store_batch_empty(server->batch) || server->applied_index > server->store_index);
     if (wanted || due) {

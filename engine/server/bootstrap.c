@@ -404,6 +404,9 @@ static int restart(struct server *server, struct err *err)
         rc = store_dir_settle(server->disk, server->member_dir, mark.index, err);
     }
     if (rc == 0) {
+        rc = snap_dir_settle(server->disk, server->snap_dir, err);
+    }
+    if (rc == 0) {
         rc = wal_open(&options, &mark, &server->wal, &contents, err);
     }
     if (rc != 0) {

@@ -199,7 +199,7 @@ void apply_v2_request(struct server *server, const Etcdserverpb__Request *reques
 }
 
 /* etcd's form in table meta, so that the snapshot file carries it. */
-static void store_conf_state(struct server *server, const struct raft_conf_state *conf)
+void cluster_store_conf_state(struct store_batch *batch, const struct raft_conf_state *conf)
 {
     struct buf text;
     buf_init(&text, BUF_NO_LIMIT);
@@ -213,7 +213,7 @@ static void store_conf_state(struct server *server, const struct raft_conf_state
     }
     buf_append_str(&text,
                    conf->learner_count > 0 ? "],\"auto_leave\":false}" : ",\"auto_leave\":false}");
-    store_batch_put(server->batch, STORE_META, bytes_of_str(META_CONF_STATE), buf_bytes(&text));
+    store_batch_put(batch, STORE_META, bytes_of_str(META_CONF_STATE), buf_bytes(&text));
     buf_free(&text);
 }
 
@@ -396,7 +396,7 @@ void apply_conf_change(struct server *server, uint64_t index, struct bytes data)
         carry_out(server, &change);
         raft_apply_conf_change(server->raft, &raft_change, &conf);
         server->conf_state = conf;
-        store_conf_state(server, &conf);
+        cluster_store_conf_state(server->batch, &conf);
         refresh_links(server);
         cluster_refresh_learner(server);
     }

@@ -8,7 +8,7 @@
 
 #include "base/alloc.h"
 #include "base/log.h"
-#include "engine/store/lmdb_store.h"
+#include "engine/server/internal.h"
 
 #define STORE_NAME "store"
 #define OLD_NAME   "store.old"
@@ -141,8 +141,8 @@ int store_dir_settle(const struct disk_seam *disk, const char *member_dir, uint6
     return rc;
 }
 
-/* The file says what its sender had applied; the log goes on behind index. */
-static int set_position(const char *dir, uint64_t index, uint64_t term, uint64_t map_bytes,
+/* The file says what its sender had applied; the log goes on behind the mark. */
+static int set_position(const char *dir, const struct raft_snapshot_mark *mark, uint64_t map_bytes,
                         struct err *err)
 {
     struct lmdb_store *store;
@@ -152,8 +152,9 @@ static int set_position(const char *dir, uint64_t index, uint64_t term, uint64_t
     }
     struct store_batch batch;
     store_batch_init(&batch);
-    batch.consistent_index = index;
-    batch.term = term;
+    batch.consistent_index = mark->index;
+    batch.term = mark->term;
+    cluster_store_conf_state(&batch, &mark->conf_state); /* etcd 3.4 keeps none in its file */
     const struct store_seam *seam = lmdb_store_seam(store);
     rc = seam->commit(seam->ctx, &batch, err);
     store_batch_free(&batch);
@@ -161,19 +162,34 @@ static int set_position(const char *dir, uint64_t index, uint64_t term, uint64_t
     return rc;
 }
 
-int store_dir_build(const struct disk_seam *disk, const char *member_dir, uint64_t index,
-                    uint64_t term, const char *db_path, uint64_t map_bytes,
+int store_dir_build(const struct disk_seam *disk, const char *member_dir,
+                    const struct raft_snapshot_mark *mark, const char *db_path, uint64_t map_bytes,
                     struct bolt_import *out_import, struct err *err)
 {
-    char *fresh = new_dir_path(member_dir, index);
+    char *fresh = new_dir_path(member_dir, mark->index);
     remove_dir(disk, fresh);
     int rc = bolt_import(db_path, fresh, map_bytes, out_import, err);
     if (rc == 0) {
-        rc = set_position(fresh, index, term, map_bytes, err);
+        rc = set_position(fresh, mark, map_bytes, err);
     }
     if (rc == 0) {
         rc = disk->sync_dir(disk->ctx, member_dir);
     }
     mem_free(fresh);
     return rc;
+}
+
+static void remove_received(void *ctx, const char *name)
+{
+    if (str_ends_with(name, ".snap.db") ||
+        (str_starts_with(name, "recv-") && str_ends_with(name, ".tmp"))) {
+        remove_entry(ctx, name);
+    }
+}
+
+int snap_dir_settle(const struct disk_seam *disk, const char *snap_dir, struct err *err)
+{
+    struct removal removal = {disk, snap_dir};
+    int rc = disk->list_dir(disk->ctx, snap_dir, remove_received, &removal);
+    return rc == 0 ? 0 : err_set(err, rc, "read directory %s: %s", snap_dir, err_code_text(rc));
 }

@@ -9,6 +9,7 @@
 
 #include "base/err.h"
 #include "base/seam/disk.h"
+#include "engine/raft/types.h"
 #include "engine/store/bolt.h"
 
 /* Makes dir and its parents, mode 0700. */
@@ -21,10 +22,15 @@ BASE_MUST_CHECK int datadir_make(const struct disk_seam *disk, const char *dir, 
 BASE_MUST_CHECK int store_dir_settle(const struct disk_seam *disk, const char *member_dir,
                                      uint64_t mark_index, struct err *err);
 
-/* Builds member/store.<index>.new from a bbolt file, at exactly index and term, synced. */
+/* Builds member/store.<index>.new from a bbolt file, at exactly mark and its configuration, synced.
+ */
 BASE_MUST_CHECK int store_dir_build(const struct disk_seam *disk, const char *member_dir,
-                                    uint64_t index, uint64_t term, const char *db_path,
+                                    const struct raft_snapshot_mark *mark, const char *db_path,
                                     uint64_t map_bytes, struct bolt_import *out_import,
+                                    struct err *err);
+
+/* Removes what half-received and half-installed snapshots left in member/snap. For the start. */
+BASE_MUST_CHECK int snap_dir_settle(const struct disk_seam *disk, const char *snap_dir,
                                     struct err *err);
 
 /* Puts what store_dir_build made in the place of member/store, which must be closed; synced. */

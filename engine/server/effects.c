@@ -79,7 +79,8 @@ static void wal_collect(void *ctx)
     server->wal_jobs_last = job;
 }
 
-/* WAL thread, end of turn: one write and one flush for the whole batch (natural group commit). */
+/* WAL thread, end of turn (and before a mark is recorded: what was said earlier stands before it):
+ * one write and one flush for the whole batch (natural group commit). */
 void wal_flush_turn(void *ctx)
 {
     struct server *server = ctx;
@@ -154,15 +155,60 @@ void wal_persist_after_install(struct server *server)
     }
 }
 
-static void apply_committed(struct server *server, const struct raft_effects *effects)
+/* ---- applying ---- */
+
+static void backlog_add(struct server *server, const struct raft_entry *entries, uint32_t count)
+{
+    if (server->backlog_count + count > server->backlog_capacity) {
+        size_t capacity = BASE_MAX(server->backlog_capacity * 2, server->backlog_count + count);
+        struct raft_entry *bigger = mem_array(capacity, sizeof(*bigger));
+        for (size_t i = 0; i < server->backlog_count; i++) {
+            bigger[i] = server->backlog[(server->backlog_start + i) % server->backlog_capacity];
+        }
+        mem_free(server->backlog);
+        server->backlog = bigger;
+        server->backlog_start = 0;
+        server->backlog_capacity = capacity;
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        size_t place = (server->backlog_start + server->backlog_count) % server->backlog_capacity;
+        server->backlog[place] = entries[i];
+        (void)raft_payload_ref(entries[i].payload);
+        server->backlog_count++;
+    }
+}
+
+static struct raft_entry backlog_take(struct server *server)
+{
+    struct raft_entry entry = server->backlog[server->backlog_start];
+    server->backlog_start = (server->backlog_start + 1) % server->backlog_capacity;
+    server->backlog_count--;
+    return entry;
+}
+
+void backlog_drop(struct server *server)
+{
+    while (server->backlog_count > 0) {
+        raft_payload_unref(backlog_take(server).payload);
+    }
+    mem_free(server->backlog);
+    server->backlog = NULL;
+    server->backlog_start = server->backlog_capacity = 0;
+}
+
+void backlog_apply(struct server *server)
 {
     int64_t before = mvcc_revision(server->mvcc);
-    for (uint32_t i = 0; i < effects->committed_count; i++) {
-        apply_entry(server, &effects->committed[i]);
+    if (server->backlog_count == 0 || server->installing) {
+        return;
+    }
+    while (server->backlog_count > 0 && mvcc_tail_bytes(server->mvcc) < server->tail_bytes_max) {
+        struct raft_entry entry = backlog_take(server);
+        apply_entry(server, &entry);
+        raft_payload_unref(entry.payload);
     }
     raft_applied(server->raft, server->applied_index);
-    int64_t after = mvcc_revision(server->mvcc);
-    if (after > before) {
+    if (mvcc_revision(server->mvcc) > before) {
         streams_after_apply(server);
     }
     mvcc_release(server->mvcc);
@@ -172,6 +218,7 @@ static void apply_committed(struct server *server, const struct raft_effects *ef
 static void wal_trust_again(void *ctx)
 {
     struct server *server = ctx;
+    wal_flush_turn(server);
     int rc = wal_sync(server->wal);
     if (rc == 0) {
         rc = wal_clear_suspect(server->wal);
@@ -222,7 +269,8 @@ void effects_run(struct server *server)
             reads_on_states(server, effects.reads, effects.read_count);
         }
         if (effects.committed_count > 0) {
-            apply_committed(server, &effects);
+            backlog_add(server, effects.committed, effects.committed_count);
+            backlog_apply(server);
         }
     }
     publish_status(server);

@@ -49,7 +49,10 @@ static void state_arrived(void *ctx)
     struct server *server = arrival->server;
     if (server->install != NULL || server->arrived_path != NULL ||
         arrival->message.snapshot == NULL) {
-        (void)unlink(arrival->db_path); /* one is being installed: the leader sends again */
+        /* One is being installed; the same index has the same path, and it is being read. */
+        if (!str_equal(arrival->db_path, server->arrived_path)) {
+            (void)unlink(arrival->db_path);
+        }
         raft_message_clear(&arrival->message);
         mem_free(arrival->db_path);
     } else {
@@ -100,6 +103,9 @@ static void install_finish(void *ctx)
     (void)unlink(job->db_path);
     server->applied_index = job->mark.index;
     server->applied_term = job->mark.term;
+    server->conf_state = job->mark.conf_state; /* a store of etcd 3.4 does not hold it */
+    server->store_mark = job->mark;
+    server->store_generation++;
     server->snapshot_index = job->mark.index;
     server->store_index = job->mark.index;
     server->installing = false;
@@ -120,6 +126,7 @@ static void wal_record_install(void *ctx)
     struct install_job *job = ctx;
     struct server *server = job->server;
     struct err err = {{0}};
+    wal_flush_turn(server);
     int rc = snapfile_save(server->disk, server->snap_dir, &job->mark, buf_bytes(&job->data), &err);
     if (rc == 0) {
         rc = wal_save_mark(server->wal, &job->mark);
@@ -167,8 +174,8 @@ static void store_import(void *ctx)
     struct server *server = job->server;
     struct bolt_import import;
     struct err err = {{0}};
-    int rc = store_dir_build(server->disk, server->member_dir, job->mark.index, job->mark.term,
-                             job->db_path, server_map_bytes(server->config), &import, &err);
+    int rc = store_dir_build(server->disk, server->member_dir, &job->mark, job->db_path,
+                             server_map_bytes(server->config), &import, &err);
     if (rc != 0) {
         server_fatal(server, "failed to read the snapshot that the leader sent", err.text);
     }
@@ -180,6 +187,7 @@ void snapshot_install(struct server *server, const struct raft_snapshot_mark *ma
     ASSERT(server->install == NULL);
     ASSERT(server->arrived_path != NULL && server->arrived_index == mark->index);
     struct install_job *job = mem_zalloc(sizeof(*job));
+    backlog_drop(server); /* the snapshot holds it */
     job->server = server;
     job->mark = *mark;
     job->db_path = str_dup(server->arrived_path);

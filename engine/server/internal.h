@@ -49,7 +49,8 @@
 #define WAITING_REQUESTS_MAX 20000u
 /* Linearizable reads that share one round. */
 #define READS_WAITING_MAX 100000u
-/* Memory of applied changes that are not in the store yet; beyond it applying pauses. */
+/* Memory of applied changes that are not in the store yet; beyond it applying pauses, and from half
+ * of it on the store does not wait for its interval. */
 #define TAIL_BYTES_MAX (256u * 1024u * 1024u)
 /* Slack of the map over the quota, so that deletes and compaction work when it is full. */
 #define MAP_SLACK_BYTES         (512ull * 1024 * 1024)
@@ -193,6 +194,10 @@ struct server {
     uint64_t member_id, cluster_id;
     struct rng rng;
     uint64_t applied_index, applied_term, snapshot_index, store_index;
+    /* Committed entries that wait for their application, one reference each: a ring. */
+    struct raft_entry *backlog;
+    size_t backlog_start, backlog_count, backlog_capacity;
+    size_t tail_bytes_max;
     uint64_t request_prefix, request_count;
 
     struct map waiters; /* request id -> struct request */
@@ -209,8 +214,8 @@ struct server {
     struct batch_waiter *batch_waiters;  /* of the batch that fills */
     struct batch_waiter *commit_waiters; /* of the batch that is being committed */
     struct store_batch *committing;
-    uint64_t batch_opened_ms;
     uint64_t store_used_bytes, store_file_bytes;
+    uint64_t store_generation; /* counts installed snapshots: pins of an older one are gone */
 
     struct reply *replies, *replies_last;
     struct map streams; /* call handle -> struct stream_state */
@@ -363,6 +368,10 @@ void reads_on_leader_change(struct server *server);
 void wal_flush_turn(void *server);
 void wal_persist_after_install(struct server *server);
 void effects_run(struct server *server);
+
+/* Applies what is committed while the tail has room; the rest waits for the store. */
+void backlog_apply(struct server *server);
+void backlog_drop(struct server *server);
 void apply_entry(struct server *server, const struct raft_entry *entry);
 
 /* ---- batch.c ---- */
@@ -403,6 +412,7 @@ void cluster_refresh_learner(struct server *server);
 void cluster_removed(struct server *server);
 bool cluster_is_connected(const struct server *server, uint64_t id);
 size_t cluster_connected_voters(const struct server *server);
+void cluster_store_conf_state(struct store_batch *batch, const struct raft_conf_state *conf);
 int cluster_load_conf_state(const struct store_seam *seam, struct store_view *view,
                             struct raft_conf_state *out);
 

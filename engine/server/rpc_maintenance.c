@@ -68,6 +68,7 @@ struct hash_job {
     struct server *server;
     struct request *request;
     struct mvcc_hash hash;
+    uint64_t generation; /* of the store that it began in */
 };
 
 static void hash_answer(struct hash_job *job)
@@ -90,9 +91,18 @@ static void hash_slice(void *ctx)
     struct hash_job *job = ctx;
     struct server *server = job->server;
     if (server->ended) {
-        mvcc_hash_end(server->mvcc, &job->hash);
+        if (job->generation == server->store_generation) {
+            mvcc_hash_end(server->mvcc, &job->hash);
+        }
         request_fail(server, job->request, ETCD_ERR_STOPPED);
         mem_free(job);
+        return;
+    }
+    if (job->generation != server->store_generation) {
+        /* A snapshot took the key space's place, and the pin with it: begin again there. */
+        struct request *request = job->request;
+        mem_free(job);
+        rpc_hash_kv(server, request);
         return;
     }
     int rc = mvcc_hash_slice(server->mvcc, &job->hash, HASH_RECORDS_PER_SLICE);
@@ -120,6 +130,7 @@ void rpc_hash_kv(struct server *server, struct request *request)
     job->server = server;
     job->request = request;
     job->hash = hash;
+    job->generation = server->store_generation;
     hash_slice(job);
 }
 
@@ -157,6 +168,12 @@ static void store_defragment(void *ctx)
 
 void rpc_defragment(struct server *server, struct request *request)
 {
+    if (server->installing) {
+        /* The store is about to be replaced; its file must not be in other hands then. */
+        request_fail_text(server, request, GRPC_UNAVAILABLE,
+                          "etcdserver: a snapshot is being installed, try again later");
+        return;
+    }
     struct defragment_job *job = mem_zalloc(sizeof(*job));
     job->server = server;
     job->request = request;

@@ -57,6 +57,7 @@ static struct server *server_new(const struct server_config *config)
     server->snap_dir = str_printf("%s/snap", server->member_dir);
     server->store_dir = str_printf("%s/store", server->member_dir);
     server->stop_fd = -1;
+    server->tail_bytes_max = TAIL_BYTES_MAX;
     server->ended_fd = -1;
     rng_seed(&server->rng, random_seed());
     map_init(&server->waiters);
@@ -107,6 +108,7 @@ static void server_free(struct server *server)
         resolver_free(server->resolver);
     }
     drop_requests(server);
+    backlog_drop(server);
     snapshot_install_drop(server);
     membership_free(server->known_members);
     if (server->watch_hub != NULL) {

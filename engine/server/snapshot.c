@@ -374,12 +374,19 @@ static void snapfile_done(void *ctx)
     mem_free(job);
 }
 
+/* As etcd's flags mean it: 0 keeps all. */
+static uint32_t keep_count(uint64_t flag)
+{
+    return flag == 0 || flag > UINT32_MAX ? UINT32_MAX : (uint32_t)flag;
+}
+
 /* WAL thread: file first, then the record that makes it count, then what it replaces may go. */
 static void wal_save_snapfile(void *ctx)
 {
     struct snapfile_job *job = ctx;
     struct server *server = job->server;
     struct err err = {{0}};
+    wal_flush_turn(server);
     int rc = snapfile_save(server->disk, server->snap_dir, &job->mark, buf_bytes(&job->data), &err);
     if (rc == 0) {
         rc = wal_save_mark(server->wal, &job->mark);
@@ -390,9 +397,10 @@ static void wal_save_snapfile(void *ctx)
     }
     uint64_t keep = server->config->snapshot_catchup_entries;
     uint64_t purge = job->mark.index > keep ? job->mark.index - keep : 0;
-    if (wal_purge(server->wal, purge, (uint32_t)server->config->max_wals) != 0 ||
-        snapfile_purge(server->disk, server->snap_dir, (uint32_t)server->config->max_snapshots) !=
-            0) {
+    uint32_t wals = keep_count(server->config->max_wals);
+    uint32_t snapshots = keep_count(server->config->max_snapshots);
+    if (wal_purge(server->wal, purge, wals) != 0 ||
+        snapfile_purge(server->disk, server->snap_dir, snapshots) != 0) {
         LOG_WARN("failed to remove old log or snapshot files", LOG_STR("dir", server->snap_dir));
     }
     loop_post(server->state.loop, snapfile_done, job);

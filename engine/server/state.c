@@ -126,6 +126,9 @@ void server_submit(struct server *server, struct request *request)
 static void finish_compaction(struct server *server, void *ctx)
 {
     (void)ctx;
+    if (mvcc_compacting(server->mvcc)) {
+        return; /* another one began meanwhile: its end answers all */
+    }
     LOG_INFO("finished scheduled compaction",
              LOG_I64("compact-revision", mvcc_compact_revision(server->mvcc)));
     while (!list_empty(&server->compaction_waiters)) {
