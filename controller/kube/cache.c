@@ -256,6 +256,18 @@ static void list_apply(struct kube_cache *cache, struct feed *feed)
     }
 }
 
+/* A list of a built-in kind says the kind once, not in its items; watches say it in each object. */
+static void name_kind(const struct kube_cache *cache, struct json *item)
+{
+    const struct kube_kind *kind = &KUBE_KINDS[cache->kind];
+    struct buf api_version;
+    buf_init(&api_version, PATH_MAX_BYTES);
+    kube_kind_api_version(kind, &api_version);
+    json_set_str(item, "apiVersion", buf_cstr(&api_version));
+    json_set_str(item, "kind", kind->kind);
+    buf_free(&api_version);
+}
+
 static void list_page_take(struct kube_cache *cache, struct feed *feed, struct json *page)
 {
     if (feed->listed == NULL) {
@@ -264,7 +276,9 @@ static void list_page_take(struct kube_cache *cache, struct feed *feed, struct j
     const struct json *items = json_get(page, "items");
     char *version = str_dup(json_path_str(page, "metadata.resourceVersion", ""));
     for (size_t i = 0; i < json_count(items); i++) {
-        json_append(feed->listed, json_copy(json_at(items, i)));
+        struct json *item = json_copy(json_at(items, i));
+        name_kind(cache, item);
+        json_append(feed->listed, item);
     }
     const char *token = json_path_str(page, "metadata.continue", "");
     mem_free(feed->page_token);

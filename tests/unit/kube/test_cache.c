@@ -194,6 +194,27 @@ static void after_410_it_lists_again_and_drops_what_is_gone(void **state)
     fixture_free(&fixture);
 }
 
+static void an_item_of_a_list_says_its_kind_as_one_of_a_watch_does(void **state)
+{
+    (void)state;
+    static const struct step STEPS[] = {
+        {"limit=500", 200,
+         "{\"kind\":\"PodList\",\"apiVersion\":\"v1\",\"metadata\":{\"resourceVersion\":\"10\"},"
+         "\"items\":[" POD("a", "3") "]}",
+         0, false},
+        {"resourceVersion=10", 200, LINE("ADDED", POD("e", "32")), 500, true},
+    };
+    struct fixture fixture;
+    fixture_init(&fixture, STEPS, ARRAY_COUNT(STEPS));
+
+    settle(&fixture);
+
+    const struct json *pod = kube_cache_get(fixture.cache, "ns", "a");
+    assert_string_equal(json_path_str(pod, "kind", ""), "Pod");
+    assert_string_equal(json_path_str(pod, "apiVersion", ""), "v1");
+    fixture_free(&fixture);
+}
+
 static void errors_are_retried_and_a_cut_watch_is_resumed(void **state)
 {
     (void)state;
@@ -270,6 +291,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(pages_are_joined_and_a_watch_cut_into_single_bytes_is_followed),
         cmocka_unit_test(after_410_it_lists_again_and_drops_what_is_gone),
+        cmocka_unit_test(an_item_of_a_list_says_its_kind_as_one_of_a_watch_does),
         cmocka_unit_test(errors_are_retried_and_a_cut_watch_is_resumed),
         cmocka_unit_test(a_forbidden_kind_counts_as_synced_and_not_readable),
         cmocka_unit_test(a_write_of_ours_is_seen_at_once_and_not_undone_by_older_news),
