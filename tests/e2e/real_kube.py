@@ -341,7 +341,7 @@ def the_status(suite, plane):
         for c in conditions.values()), conditions)
     suite.equal("it says what a cluster without a node is", {kind: conditions.get(kind, {}).get("status") for kind in (
         "Ready", "Available", "Reconciling", "Stalled")},
-        {"Ready": "False", "Available": "False", "Reconciling": "True", "Stalled": "False"})
+        {"Ready": "Unknown", "Available": "False", "Reconciling": "True", "Stalled": "False"})
     wait = plane.kubectl("wait", "--for=condition=Available=False", "etcdcluster/demo", "-n", NAMESPACE, "--timeout=5s")
     suite.equal("kubectl wait understands it", wait.code, 0)
     columns = plane.kubectl("get", "etcdclusters", "-n", NAMESPACE).lines()
