@@ -238,6 +238,21 @@ static void answer(struct server *server, uint64_t id, struct apply_result *resu
     }
 }
 
+/* Members up to etcd 3.5 publish themselves and the cluster version by a v2 request with nothing
+ * around it. It never parses as the other form: its method is text where a message would be. */
+static void apply_bare_v2(struct server *server, struct bytes data)
+{
+    struct arena arena;
+    Etcdserverpb__Request *request;
+    arena_init(&arena, proto_arena_limit(data.size));
+    int rc = PROTO_UNPACK(etcdserverpb__request, data, &arena, &request);
+    if (rc != 0) {
+        server_fatal(server, "the log holds an entry that is no request", err_code_text(rc));
+    }
+    apply_v2_request(server, request);
+    arena_free(&arena);
+}
+
 static void apply_normal(struct server *server, struct bytes data)
 {
     struct arena arena;
@@ -245,7 +260,9 @@ static void apply_normal(struct server *server, struct bytes data)
     arena_init(&arena, proto_arena_limit(data.size));
     int rc = PROTO_UNPACK(etcdserverpb__internal_raft_request, data, &arena, &entry);
     if (rc != 0) {
-        server_fatal(server, "the log holds an entry that is no request", err_code_text(rc));
+        arena_free(&arena);
+        apply_bare_v2(server, data);
+        return;
     }
     struct apply_result result = {.error = ETCD_OK};
     buf_init(&result.body, BUF_NO_LIMIT);

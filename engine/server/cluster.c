@@ -29,13 +29,14 @@ static int version_number(const char *text)
 {
     int major = 0;
     int minor = 0;
-    return text != NULL && sscanf(text, "%d.%d", &major, &minor) == 2 ? major * 1000 + minor : 0;
+    return text != NULL && sscanf(text, "%4d.%3d", &major, &minor) == 2 ? major * 1000 + minor : 0;
 }
 
 static void refresh_version(struct server *server)
 {
-    atomic_store(&server->shared.cluster_version,
-                 version_number(membership_version(server->membership)));
+    int version = version_number(membership_version(server->membership));
+    atomic_store(&server->shared.cluster_version, version);
+    lessor_set_persist_checkpoints(server->lessor, version >= V3_MEMBERSHIP_VERSION);
 }
 
 /*
@@ -522,6 +523,7 @@ void cluster_on_role_change(struct server *server)
         cluster_poll_versions(server);
     } else if (status.role != RAFT_LEADER && was_primary) {
         lessor_demote(server->lessor);
+        streams_on_demotion(server);
     }
     reads_on_leader_change(server);
     if (status.leader != RAFT_NO_ID) {

@@ -57,7 +57,11 @@
 #define COMPACT_KEYS_PER_TURN   1000u
 #define HASH_RECORDS_PER_SLICE  10000u
 #define STREAM_UNSENT_BYTES_MAX (1024u * 1024u)
-#define PEER_VERSION_POLL_MS    4000u
+/* Slices of history that are read for watches before other work has its turn. */
+#define STREAM_PULLS_PER_TURN 16u
+/* Ticks that may be late before a leader no longer takes for granted that it is one. */
+#define LEADERSHIP_SURE_TICKS 3u
+#define PEER_VERSION_POLL_MS  4000u
 
 struct server;
 struct request;
@@ -88,6 +92,7 @@ struct request {
     ProtobufCMessage *message;
     struct bytes wire;
     request_fn run;
+    request_fn after_proof; /* see lease_leadership_is_sure */
     bool require_leader;
     bool log_counted; /* counted in server->waiting_count */
     uint64_t started_ns;
@@ -127,7 +132,7 @@ struct batch_waiter {
 };
 
 /* Answers collected in one turn of the state thread, handed to the I/O thread together. */
-enum reply_kind { REPLY_MESSAGE = 1, REPLY_FINISH = 2 };
+enum reply_kind { REPLY_MESSAGE = 1, REPLY_FINISH = 2, REPLY_PAUSE = 4, REPLY_RESUME = 8 };
 
 struct reply {
     struct reply *next;
@@ -219,9 +224,11 @@ struct server {
 
     struct reply *replies, *replies_last;
     struct map streams; /* call handle -> struct stream_state */
+    struct list pulls;  /* streams that have something to send and room for it */
 
     struct loop_timer tick_timer, batch_timer, housekeeping_timer, version_timer, compact_timer;
-    uint64_t next_tick_ms;
+    uint64_t next_tick_ms, last_tick_ms;
+    bool leadership_doubted; /* this thread stood still: another may lead since */
     uint64_t leader_lost_ms; /* when the leader became unknown; 0: known */
     bool ended;   /* the last word is said: nothing is handed to other threads any more */
     int ended_fd; /* told when nothing of the state thread's runs elsewhere; -1: nobody waits */
@@ -312,6 +319,9 @@ void request_fail_text(struct server *server, struct request *request, enum grpc
 /* Stream messages: one more response, and the end. */
 void stream_reply(struct server *server, uint64_t handle, struct buf *body, bool want_drain_notice);
 void stream_finish(struct server *server, uint64_t handle, enum grpc_code code, const char *text);
+
+/* The client's next messages wait, or come again. */
+void stream_hold(struct server *server, uint64_t handle, bool paused);
 
 /* Field 1, the ResponseHeader. revision 0 leaves it out. */
 void header_append(const struct server *server, int64_t revision, struct buf *out);
@@ -453,10 +463,19 @@ void keep_alive_forwarded(struct server *server, struct request *request, bool r
                           int64_t ttl_s);
 void streams_on_revoked(struct server *server, int64_t lease);
 
+/* Not the leader any more: keep-alives that waited for a revoke of ours ask the new one. */
+void streams_on_demotion(struct server *server);
+bool stream_is_served(struct server *server, uint64_t handle);
+
 /* ---- rpc_lease.c: leases of another member's leadership ---- */
 
 void lease_forward(struct server *server, struct request *request);
 void lease_forward_later(struct server *server, struct request *request);
+void lease_forget_rest(struct server *server, int64_t id);
+
+/* True when this leader's word may be given; else request asks for a confirmed read first, and run
+ * comes after it. */
+bool lease_leadership_is_sure(struct server *server, struct request *request, request_fn run);
 void leases_check(struct server *server);
 void peer_lease_renew(struct server *server, struct request *request);
 

@@ -3,7 +3,7 @@
  * applied. */
 #include "base/alloc.h"
 #include "engine/proto/raftpb.h"
-#include "engine/server/internal.h"
+#include "engine/server/rpc.h"
 
 #define FIELD_HEADER           100u
 #define PROPOSE_OVERHEAD_BYTES 64u
@@ -80,7 +80,9 @@ void deadlines_check(struct server *server)
     for (struct heap_node *top = heap_top(&server->deadlines); top != NULL && top->key <= now;
          top = heap_top(&server->deadlines)) {
         struct request *request = CONTAINER_OF(top, struct request, deadline);
-        request_fail(server, request, timeout_reason(server));
+        bool moves = request->origin == REQUEST_RPC && request->method == RPC_MOVE_LEADER;
+        request_fail(server, request,
+                     moves ? ETCD_ERR_TIMEOUT_LEADER_TRANSFER : timeout_reason(server));
     }
 }
 
@@ -96,9 +98,14 @@ static bool must_refuse(struct server *server, struct request *request)
     return false;
 }
 
-/* Gives the payload to Raft; without a leader the request waits for one. */
+/* Gives the payload to Raft; without a leader the request waits for one, and a change of the
+ * membership for the end of the one before it, which would make an empty entry of it. */
 static void propose_now(struct server *server, struct request *request)
 {
+    if (request->is_conf_change && raft_has_pending_conf_change(server->raft)) {
+        list_append(&server->proposals, &request->link);
+        return;
+    }
     struct raft_payload *payload = raft_payload_ref(request->payload);
     int rc = request->is_conf_change ? raft_propose_conf_change(server->raft, payload)
                                      : raft_propose(server->raft, &payload, 1);

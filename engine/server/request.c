@@ -189,3 +189,9 @@ void stream_finish(struct server *server, uint64_t handle, enum grpc_code code, 
     reply->code = code;
     reply->text = str_dup(text);
 }
+
+void stream_hold(struct server *server, uint64_t handle, bool paused)
+{
+    struct reply *reply = reply_new(server, REQUEST_RPC, handle);
+    reply->kinds = paused ? REPLY_PAUSE : REPLY_RESUME;
+}

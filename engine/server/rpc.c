@@ -133,6 +133,9 @@ static void io_on_message(void *ctx, struct grpc_call *call, struct bytes messag
     request->started_ns = grpc_call_started_ns(call);
     uint64_t deadline = grpc_call_deadline_ms(call);
     request->deadline_ms = deadline == UINT64_MAX ? 0 : deadline;
+    if (request->method == RPC_LEASE_KEEP_ALIVE) {
+        grpc_call_pause(call); /* one at a time, as etcd does: its answer lets the next one in */
+    }
     if (request->method == RPC_MEMBER_ADD || request->method == RPC_MEMBER_REMOVE) {
         io_links_refresh(server); /* they look at who is connected now, not a moment ago */
     }
@@ -192,6 +195,9 @@ static void io_on_drained(void *ctx, struct grpc_call *call)
         grpc_call_set_user(call, NULL);
         post_notice(ctx, grpc_call_handle(call), bytes, state_drained);
     }
+    if (grpc_call_method(call)->id == RPC_LEASE_KEEP_ALIVE) {
+        grpc_call_resume(call);
+    }
 }
 
 static void io_on_cancel(void *ctx, struct grpc_call *call, enum grpc_cancel why)
@@ -213,8 +219,11 @@ static void io_on_start(void *ctx, struct grpc_call *call)
 
 static void io_on_finished(void *ctx, struct grpc_call *call, enum grpc_code code)
 {
-    (void)ctx;
     rpc_metrics_finished((enum rpc_method)grpc_call_method(call)->id, code);
+    if (grpc_call_method(call)->kind != GRPC_UNARY && grpc_call_method(call)->id != RPC_SNAPSHOT) {
+        /* The last word about this call, behind all its messages: what they opened is closed. */
+        post_notice(ctx, grpc_call_handle(call), 0, state_canceled);
+    }
 }
 
 /* Watch answers come framed, several in one buffer. */
@@ -253,6 +262,12 @@ static void io_send_reply(struct server *server, struct reply *reply)
     }
     if ((reply->kinds & REPLY_FINISH) != 0) {
         grpc_call_finish(call, reply->code, reply->text);
+    } else if ((reply->kinds & REPLY_PAUSE) != 0) {
+        grpc_call_pause(call);
+    } else if ((reply->kinds & REPLY_RESUME) != 0 ||
+               (grpc_call_method(call)->id == RPC_LEASE_KEEP_ALIVE &&
+                grpc_call_pending_bytes(call) <= GRPC_CALL_LOW_BYTES)) {
+        grpc_call_resume(call); /* the call may be over when this returns */
     }
 }
 

@@ -8,11 +8,12 @@
 #include "engine/server/rpc.h"
 #include "lease.pb-c.h"
 
-#define FIELD_LEASE_GRANT  8u
-#define FIELD_LEASE_REVOKE 9u
-#define LEASE_COST_BYTES   64u
-#define FORWARD_TIMEOUT_MS 2000u
-#define REVOKES_PER_CHECK  (LEASE_REVOKES_PER_SECOND * LEASE_CHECK_INTERVAL_MS / 1000u)
+#define FIELD_LEASE_GRANT      8u
+#define FIELD_LEASE_REVOKE     9u
+#define FIELD_LEASE_CHECKPOINT 11u
+#define LEASE_COST_BYTES       64u
+#define FORWARD_TIMEOUT_MS     2000u
+#define REVOKES_PER_CHECK      (LEASE_REVOKES_PER_SECOND * LEASE_CHECK_INTERVAL_MS / 1000u)
 
 void rpc_lease_grant(struct server *server, struct request *request)
 {
@@ -112,10 +113,12 @@ static void time_to_live_fetched(struct server *server, void *ctx,
 {
     struct request *request = ctx;
     Leasepb__LeaseInternalResponse *wrapped;
+    struct arena arena; /* of the size of the answer: it may hold many keys */
+    arena_init(&arena, proto_arena_limit(answer->body.size));
     if (answer->code != 0 || answer->status != 200 ||
-        PROTO_UNPACK(leasepb__lease_internal_response, answer->body, &request->arena, &wrapped) !=
-            0 ||
+        PROTO_UNPACK(leasepb__lease_internal_response, answer->body, &arena, &wrapped) != 0 ||
         wrapped->leasetimetoliveresponse == NULL) {
+        arena_free(&arena);
         request_fail(server, request,
                      answer->status == 404 ? ETCD_ERR_LEASE_NOT_FOUND : ETCD_ERR_TIMEOUT);
         return;
@@ -125,6 +128,7 @@ static void time_to_live_fetched(struct server *server, void *ctx,
     header_of(server, mvcc_revision(server->mvcc), &header);
     response.header = &header;
     request_reply_message(server, request, &response.base);
+    arena_free(&arena);
 }
 
 void rpc_lease_time_to_live(struct server *server, struct request *request)
@@ -162,15 +166,18 @@ static void keep_alive_fetched(struct server *server, void *ctx, const struct fe
 {
     struct request *request = ctx;
     Etcdserverpb__LeaseKeepAliveResponse *response;
+    struct arena arena;
+    arena_init(&arena, proto_arena_limit(answer->body.size));
     if (answer->code == 0 && answer->status == 404) {
         keep_alive_forwarded(server, request, true, 0);
     } else if (answer->code == 0 && answer->status == 200 &&
-               PROTO_UNPACK(etcdserverpb__lease_keep_alive_response, answer->body, &request->arena,
+               PROTO_UNPACK(etcdserverpb__lease_keep_alive_response, answer->body, &arena,
                             &response) == 0) {
         keep_alive_forwarded(server, request, true, response->ttl);
     } else {
         keep_alive_forwarded(server, request, false, 0);
     }
+    arena_free(&arena);
 }
 
 void lease_forward(struct server *server, struct request *request)
@@ -212,7 +219,11 @@ static void retry_forwards(struct server *server)
     while (!list_empty(&waiting)) {
         struct request *request = LIST_ENTRY(waiting.next, struct request, link);
         list_remove(&request->link);
-        rpc_lease_keep_alive(server, request);
+        if (stream_is_served(server, request->handle)) {
+            rpc_lease_keep_alive(server, request);
+        } else {
+            request_free(request); /* its client has gone meanwhile */
+        }
     }
 }
 
@@ -247,6 +258,42 @@ void leases_check(struct server *server)
     }
 }
 
+/* The checkpointed rest of a lease that is renewed counts no more; so says the log. */
+void lease_forget_rest(struct server *server, int64_t id)
+{
+    Etcdserverpb__LeaseCheckpointRequest request = ETCDSERVERPB__LEASE_CHECKPOINT_REQUEST__INIT;
+    Etcdserverpb__LeaseCheckpoint checkpoint = ETCDSERVERPB__LEASE_CHECKPOINT__INIT;
+    Etcdserverpb__LeaseCheckpoint *checkpoints[] = {&checkpoint};
+    checkpoint.id = id;
+    request.checkpoints = checkpoints;
+    request.n_checkpoints = 1;
+    propose_message(server, request_internal(NULL), FIELD_LEASE_CHECKPOINT, &request.base);
+}
+
+/* The read went through: this is still the leader. */
+static void leadership_proved(struct server *server, struct request *request)
+{
+    request_fn run = request->after_proof;
+    server->leadership_doubted = false;
+    run(server, request);
+}
+
+/* A renewal changes nothing in the log, so nothing else would stop a leader that was deposed while
+ * it stood still from giving leases a life that its successor knows nothing of. */
+bool lease_leadership_is_sure(struct server *server, struct request *request, request_fn run)
+{
+    uint64_t late =
+        LEADERSHIP_SURE_TICKS * (uint64_t)server->config->heartbeat_ms + server->last_tick_ms;
+    server->leadership_doubted = server->leadership_doubted || server_now_ms(server) > late;
+    if (!server->leadership_doubted || !lessor_is_primary(server->lessor)) {
+        return true;
+    }
+    request->after_proof = run;
+    request->run = leadership_proved;
+    read_linearizable(server, request);
+    return false;
+}
+
 /* POST /leases of a follower: renews here, or says that this is not the leader. */
 void peer_lease_renew(struct server *server, struct request *request)
 {
@@ -254,6 +301,9 @@ void peer_lease_renew(struct server *server, struct request *request)
     Etcdserverpb__ResponseHeader header;
     int64_t id = ((const Etcdserverpb__LeaseKeepAliveRequest *)request->message)->id;
     int64_t ttl_s = 0;
+    if (!lease_leadership_is_sure(server, request, peer_lease_renew)) {
+        return;
+    }
     switch (lessor_renew(server->lessor, id, (int64_t)server_now_ms(server), &ttl_s)) {
     case LEASE_RENEWED:
         header_of(server, mvcc_revision(server->mvcc), &header);
@@ -265,8 +315,11 @@ void peer_lease_renew(struct server *server, struct request *request)
     case LEASE_RENEW_NOT_FOUND:
         request_fail(server, request, ETCD_ERR_LEASE_NOT_FOUND);
         return;
-    case LEASE_RENEW_EXPIRED:
     case LEASE_RENEW_CHECKPOINT:
+        lease_forget_rest(server, id);
+        request_fail(server, request, ETCD_ERR_LEASE_NOT_PRIMARY); /* the asker tries again */
+        return;
+    case LEASE_RENEW_EXPIRED:
     case LEASE_RENEW_NOT_PRIMARY:
         request_fail(server, request, ETCD_ERR_LEASE_NOT_PRIMARY); /* the asker tries again */
         return;

@@ -70,6 +70,7 @@ static struct server *server_new(const struct server_config *config)
     for (size_t i = 0; i < ARRAY_COUNT(lists); i++) {
         list_init(lists[i]);
     }
+    list_init(&server->pulls);
     buf_init(&server->store_membership, BUF_NO_LIMIT);
     buf_init(&server->arrived_data, BUF_NO_LIMIT);
     const struct lessor_config lessor = {

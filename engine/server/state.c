@@ -154,7 +154,7 @@ static void compact_some(struct server *server)
 
 static void on_compact_timer(void *ctx)
 {
-    (void)ctx; /* the turn's end does the next slice */
+    (void)ctx; /* the turn's end does the next slice, of compactions and of watches */
 }
 
 /* ---- turns and timers ---- */
@@ -202,6 +202,10 @@ static void on_tick(void *ctx)
     struct server *server = ctx;
     uint64_t interval = (uint64_t)server->config->heartbeat_ms;
     uint64_t now = server_now_ms(server);
+    if (now > server->last_tick_ms + LEADERSHIP_SURE_TICKS * interval) {
+        server->leadership_doubted = true;
+    }
+    server->last_tick_ms = now;
     raft_tick(server->raft);
     server->next_tick_ms += interval;
     if (server->next_tick_ms <= now) {
@@ -251,7 +255,8 @@ void state_start(struct server *server)
     loop_timer_init(loop, &server->version_timer, on_version_timer, server);
     loop_timer_init(loop, &server->compact_timer, on_compact_timer, server);
     cluster_init_timers(server);
-    server->next_tick_ms = server_now_ms(server) + (uint64_t)server->config->heartbeat_ms;
+    server->last_tick_ms = server_now_ms(server);
+    server->next_tick_ms = server->last_tick_ms + (uint64_t)server->config->heartbeat_ms;
     loop_timer_set(&server->tick_timer, (uint64_t)server->config->heartbeat_ms);
     loop_timer_set(&server->batch_timer, (uint64_t)server->config->backend_batch_interval_ms);
     loop_timer_set(&server->housekeeping_timer, HOUSEKEEPING_MS);

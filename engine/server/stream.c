@@ -21,6 +21,8 @@ struct stream_state {
     bool half_closed;
     size_t unsent_bytes; /* handed to the I/O thread, not yet taken by the client */
     bool more;           /* the hub has more for it */
+    bool paused;         /* its client's next requests wait */
+    struct list pull_link;
     struct watch_stream *watch;
     struct list waiting; /* keep-alives whose lease is being revoked: struct request */
 };
@@ -39,6 +41,7 @@ static struct stream_state *stream_open(struct server *server, const struct requ
         stream->method = request->method;
         stream->require_leader = request->require_leader;
         list_init(&stream->waiting);
+        list_init(&stream->pull_link);
         (void)map_set_u64(&server->streams, stream->handle, stream);
     }
     return stream;
@@ -54,6 +57,7 @@ static void stream_drop(struct server *server, struct stream_state *stream)
     if (stream->watch != NULL) {
         watch_stream_free(stream->watch);
     }
+    list_remove(&stream->pull_link);
     (void)map_remove_u64(&server->streams, stream->handle);
     mem_free(stream);
 }
@@ -67,34 +71,62 @@ static void stream_end(struct server *server, struct stream_state *stream, enum 
 
 /* ---- watch ---- */
 
-/* Moves encoded answers to the I/O thread while the client has room. */
-static void stream_pull(struct server *server, struct stream_state *stream)
+static bool stream_has_room(const struct stream_state *stream)
+{
+    return stream->unsent_bytes < STREAM_UNSENT_BYTES_MAX;
+}
+
+static void stream_queue_pull(struct server *server, struct stream_state *stream)
 {
     stream->more = true;
-    while (stream->more && stream->unsent_bytes < STREAM_UNSENT_BYTES_MAX) {
-        struct buf out;
-        buf_init(&out, BUF_NO_LIMIT);
-        int rc = watch_stream_pull(stream->watch, PULL_BYTES, &out, &stream->more);
-        if (rc != 0) {
-            server_fatal(server, "failed to read the history of the key space", err_code_text(rc));
-        }
-        if (out.size == 0) {
-            buf_free(&out); /* history was read that did not match: go on */
-            continue;
-        }
-        stream->unsent_bytes += out.size;
-        stream_reply(server, stream->handle, &out, true);
+    if (stream_has_room(stream) && list_empty(&stream->pull_link)) {
+        list_append(&server->pulls, &stream->pull_link);
     }
 }
 
+/* Moves one slice of encoded answers to the I/O thread. Nothing may come out though there is more:
+ * history was read that did not match. */
+static void stream_pull(struct server *server, struct stream_state *stream)
+{
+    struct buf out;
+    buf_init(&out, BUF_NO_LIMIT);
+    int rc = watch_stream_pull(stream->watch, PULL_BYTES, &out, &stream->more);
+    if (rc != 0) {
+        server_fatal(server, "failed to read the history of the key space", err_code_text(rc));
+    }
+    if (out.size > 0) {
+        stream->unsent_bytes += out.size;
+        stream_reply(server, stream->handle, &out, true);
+    } else {
+        buf_free(&out);
+    }
+    if (stream->paused && !watch_stream_is_full(stream->watch)) {
+        stream->paused = false;
+        stream_hold(server, stream->handle, false);
+    }
+    if (stream->more) {
+        stream_queue_pull(server, stream);
+    }
+}
+
+/* Each stream in turn, so that one that reads a long history does not hold up the others, nor the
+ * heartbeats. */
 void streams_pull(struct server *server)
 {
     struct watch_stream *ready;
     while ((ready = watch_hub_ready(server->watch_hub)) != NULL) {
-        struct stream_state *stream = watch_stream_user(ready);
+        stream_queue_pull(server, watch_stream_user(ready));
+    }
+    for (uint32_t i = 0; i < STREAM_PULLS_PER_TURN && !list_empty(&server->pulls); i++) {
+        struct stream_state *stream =
+            LIST_ENTRY(server->pulls.next, struct stream_state, pull_link);
+        list_remove(&stream->pull_link);
         stream_pull(server, stream);
     }
     mvcc_release(server->mvcc);
+    if (!list_empty(&server->pulls)) {
+        loop_timer_set(&server->compact_timer, 0); /* another turn, at once */
+    }
 }
 
 void rpc_watch(struct server *server, struct request *request)
@@ -107,6 +139,10 @@ void rpc_watch(struct server *server, struct request *request)
                                          interval + jitter);
     }
     watch_stream_request(stream->watch, (const Etcdserverpb__WatchRequest *)request->message, NULL);
+    if (!stream->paused && watch_stream_is_full(stream->watch)) {
+        stream->paused = true; /* it asks and does not read */
+        stream_hold(server, stream->handle, true);
+    }
     request_free(request);
 }
 
@@ -172,6 +208,9 @@ void keep_alive_forwarded(struct server *server, struct request *request, bool r
 void rpc_lease_keep_alive(struct server *server, struct request *request)
 {
     struct stream_state *stream = stream_open(server, request);
+    if (!lease_leadership_is_sure(server, request, rpc_lease_keep_alive)) {
+        return;
+    }
     int64_t id = ((const Etcdserverpb__LeaseKeepAliveRequest *)request->message)->id;
     int64_t ttl_s = 0;
     request->number_signed = id;
@@ -188,8 +227,11 @@ void rpc_lease_keep_alive(struct server *server, struct request *request)
         list_append(&stream->waiting, &request->link);
         return;
     case LEASE_RENEW_NOT_PRIMARY:
-    case LEASE_RENEW_CHECKPOINT:
         lease_forward(server, request);
+        return;
+    case LEASE_RENEW_CHECKPOINT:
+        lease_forget_rest(server, id);
+        lease_forward(server, request); /* comes back here once that is applied */
         return;
     }
     keep_alive_answer(server, request->handle, id, ttl_s);
@@ -214,7 +256,26 @@ void streams_on_revoked(struct server *server, int64_t lease)
     }
 }
 
+void streams_on_demotion(struct server *server)
+{
+    size_t cursor = 0;
+    void *value;
+    while (map_next(&server->streams, &cursor, NULL, &value)) {
+        struct stream_state *stream = value;
+        while (!list_empty(&stream->waiting)) {
+            struct request *request = LIST_ENTRY(stream->waiting.next, struct request, link);
+            list_remove(&request->link);
+            lease_forward_later(server, request);
+        }
+    }
+}
+
 /* ---- all streams ---- */
+
+bool stream_is_served(struct server *server, uint64_t handle)
+{
+    return stream_find(server, handle) != NULL;
+}
 
 void stream_half_closed(struct server *server, uint64_t handle)
 {
@@ -241,8 +302,7 @@ void stream_drained(struct server *server, uint64_t handle, size_t bytes)
         ASSERT(bytes <= stream->unsent_bytes);
         stream->unsent_bytes -= bytes;
         if (stream->watch != NULL && stream->more) {
-            stream_pull(server, stream);
-            mvcc_release(server->mvcc);
+            stream_queue_pull(server, stream);
         }
     }
 }
