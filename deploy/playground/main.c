@@ -189,7 +189,11 @@ static int run(const struct options *options)
     struct apiserver_config config = {.dir = options->dir, .port = (uint16_t)options->port};
     struct apiserver *server;
     struct kubelet *kubelet = NULL;
-    int rc = apiserver_start(&config, &server, &err);
+    int claim_fd = -1;
+    int rc = kubelet_claim_dir(options->dir, &claim_fd, &err);
+    if (rc == 0) {
+        rc = apiserver_start(&config, &server, &err);
+    }
     if (rc != 0) {
         fprintf(stderr, "quorate-playground: %s\n", err.text);
         return EXIT_FAILURE;
@@ -208,6 +212,7 @@ static int run(const struct options *options)
     }
     apiserver_stop(server);
     apiserver_free(server);
+    close(claim_fd);
     return rc == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 

@@ -249,18 +249,6 @@ static void make_images(struct kubelet *kubelet, const struct kubelet_config *co
     }
 }
 
-/* One playground per folder: a second one would end the first one's processes as orphans. */
-static int lock_dir(struct kubelet *kubelet, struct err *err)
-{
-    char *path = str_printf("%s/lock", kubelet->dir);
-    kubelet->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    mem_free(path);
-    if (kubelet->lock_fd < 0 || flock(kubelet->lock_fd, LOCK_EX | LOCK_NB) != 0) {
-        return err_set(err, E_IN_USE, "another playground runs in %s", kubelet->dir);
-    }
-    return 0;
-}
-
 /* Makes the folder's files; processes see these as /etc/hosts and /etc/nsswitch.conf. */
 static int make_files(struct kubelet *kubelet, struct err *err)
 {
@@ -330,12 +318,26 @@ static void free_all(struct kubelet *kubelet)
     mem_free(kubelet->machine_hosts);
     mem_free(kubelet->volumes_dir);
     mem_free(kubelet->dir);
-    if (kubelet->lock_fd >= 0) {
-        close(kubelet->lock_fd);
-    }
     pthread_cond_destroy(&kubelet->wake);
     pthread_mutex_destroy(&kubelet->lock);
     mem_free(kubelet);
+}
+
+int kubelet_claim_dir(const char *dir, int *out_fd, struct err *err)
+{
+    files_make_dirs(dir);
+    char *path = str_printf("%s/lock", dir);
+    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    mem_free(path);
+    if (fd < 0) {
+        return err_set(err, err_from_errno(errno), "cannot write to %s: %s", dir, strerror(errno));
+    }
+    if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
+        close(fd);
+        return err_set(err, E_IN_USE, "another playground runs in %s", dir);
+    }
+    *out_fd = fd;
+    return 0;
 }
 
 int kubelet_start(const struct kubelet_config *config, struct kubelet **out_kubelet,
@@ -343,7 +345,6 @@ int kubelet_start(const struct kubelet_config *config, struct kubelet **out_kube
 {
     struct kubelet *kubelet = mem_zalloc(sizeof(*kubelet));
     kubelet->config = *config;
-    kubelet->lock_fd = -1;
     kubelet->dir = realpath(config->dir, NULL);
     pthread_mutex_init(&kubelet->lock, NULL);
     pthread_condattr_t attributes;
@@ -356,9 +357,6 @@ int kubelet_start(const struct kubelet_config *config, struct kubelet **out_kube
         kubelet->volumes_dir = str_printf("%s/volumes", kubelet->dir);
         make_images(kubelet, config);
         addresses_init(kubelet);
-        rc = lock_dir(kubelet, err);
-    }
-    if (rc == 0) {
         rc = make_files(kubelet, err);
     }
     if (rc == 0) {

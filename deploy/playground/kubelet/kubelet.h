@@ -30,6 +30,13 @@ struct kubelet_config {
 };
 
 /*
+ * Makes dir and takes it for this process: a second playground there would end the first one's
+ * processes as orphans and write over its state. E_IN_USE; gives *out_fd, which holds the claim
+ * until it is closed. Before anything else touches dir.
+ */
+BASE_MUST_CHECK int kubelet_claim_dir(const char *dir, int *out_fd, struct err *err);
+
+/*
  * Ends what an earlier playground left behind in dir, makes the Node objects, starts the thread.
  * E_PERMISSION with advice when private mount namespaces cannot be had.
  */

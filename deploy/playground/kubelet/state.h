@@ -81,7 +81,6 @@ struct kubelet {
     char **images; /* the default rows, then the configured ones */
     size_t image_count;
     char *machine_hosts;
-    int lock_fd;
     pthread_t thread;
     pthread_mutex_t lock;
     pthread_cond_t wake;
