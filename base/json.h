@@ -41,7 +41,8 @@ void json_free(struct json *value);
 /*
  * Parses one whole JSON text of size bytes (UTF-8 checked, depth at most JSON_DEPTH_MAX, nothing
  * but space after it). Gives the tree, or NULL with the place and reason in err. A number without
- * fraction that fits int64 is JSON_INT. A repeated key: the last wins.
+ * fraction that fits int64 is JSON_INT; one that no double holds is refused. A surrogate that
+ * stands alone becomes U+FFFD. A repeated key: the last wins; one with a NUL is refused.
  */
 struct json *json_parse(const char *text, size_t size, struct err *err);
 

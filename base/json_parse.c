@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Text to tree, by yajl's callbacks; nothing recurses here, so depth cannot exhaust the stack. */
 #include <errno.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -15,6 +16,7 @@ struct parser {
     char *keys[JSON_DEPTH_MAX]; /* the key that waits for its value, per open object */
     size_t depth;
     bool too_deep;
+    const char *refusal; /* ours, where yajl has none */
 };
 
 /* Puts value where the text stands; takes it. */
@@ -42,7 +44,7 @@ static int parser_add(struct parser *parser, struct json *value)
 
 static int parser_open(struct parser *parser, struct json *container)
 {
-    if (parser->depth == JSON_DEPTH_MAX) {
+    if (parser->depth == JSON_DEPTH_MAX && !FUZZ_PLANT(json_depth)) {
         parser->too_deep = true;
         json_free(container);
         return 0;
@@ -65,19 +67,68 @@ static int on_boolean(void *ctx, int value)
 
 static int on_number(void *ctx, const char *text, size_t size)
 {
+    struct parser *parser = ctx;
     char *copy = str_from(text, size);
     char *end;
     errno = 0;
     int64_t integer = strtoll(copy, &end, 10);
     bool whole = *end == '\0' && errno == 0;
-    struct json *value = whole ? json_int(integer) : json_number(strtod(copy, NULL));
+    double number = whole ? 0 : strtod(copy, NULL);
     mem_free(copy);
-    return parser_add(ctx, value);
+    if (!isfinite(number)) {
+        parser->refusal = "the number is out of range"; /* it would be written as null */
+        return 0;
+    }
+    return parser_add(parser, whole ? json_int(integer) : json_number(number));
+}
+
+#define SURROGATE_LEAD  0xedu
+#define SURROGATE_BYTES 3u
+
+/*
+ * Appends data with U+FFFD for what is no character: yajl makes three bytes of an escaped surrogate
+ * that stands alone, and lets overlong forms pass.
+ */
+static void append_characters(struct buf *out, const uint8_t *data, size_t size)
+{
+    size_t at = 0;
+    while (at < size) {
+        size_t length = json_utf8_size(data + at, size - at);
+        if (length != 0) {
+            (void)buf_append(out, data + at, length);
+            at += length;
+        } else {
+            buf_append_str(out, "\xef\xbf\xbd");
+            bool is_surrogate = data[at] == SURROGATE_LEAD && size - at >= SURROGATE_BYTES;
+            at += is_surrogate ? SURROGATE_BYTES : 1;
+        }
+    }
+}
+
+static bool is_all_characters(const uint8_t *data, size_t size)
+{
+    size_t at = 0;
+    while (at < size) {
+        size_t length = json_utf8_size(data + at, size - at);
+        if (length == 0) {
+            return false;
+        }
+        at += length;
+    }
+    return true;
 }
 
 static int on_string(void *ctx, const unsigned char *text, size_t size)
 {
-    return parser_add(ctx, json_string_n((const char *)text, size));
+    if (is_all_characters(text, size)) {
+        return parser_add(ctx, json_string_n((const char *)text, size));
+    }
+    struct buf mended;
+    buf_init(&mended, BUF_NO_LIMIT);
+    append_characters(&mended, text, size);
+    struct json *value = json_string_n((const char *)mended.data, mended.size);
+    buf_free(&mended);
+    return parser_add(ctx, value);
 }
 
 static int on_start_map(void *ctx)
@@ -88,8 +139,16 @@ static int on_start_map(void *ctx)
 static int on_map_key(void *ctx, const unsigned char *text, size_t size)
 {
     struct parser *parser = ctx;
+    struct buf mended;
+    if (memchr(text, 0, size) != NULL) {
+        parser->refusal = "a NUL in a key"; /* keys are C strings: it would be cut there */
+        return 0;
+    }
+    buf_init(&mended, BUF_NO_LIMIT);
+    append_characters(&mended, text, size);
     mem_free(parser->keys[parser->depth - 1]);
-    parser->keys[parser->depth - 1] = str_from(text, size);
+    parser->keys[parser->depth - 1] = str_from(mended.data, mended.size);
+    buf_free(&mended);
     return 1;
 }
 
@@ -121,6 +180,11 @@ static void set_error(yajl_handle handle, const struct parser *parser, const cha
 {
     if (parser->too_deep) {
         err_set(err, E_INVALID, "invalid JSON: nested deeper than %u", JSON_DEPTH_MAX);
+        return;
+    }
+    if (parser->refusal != NULL) {
+        err_set(err, E_INVALID, "invalid JSON at byte %zu: %s", yajl_get_bytes_consumed(handle),
+                parser->refusal);
         return;
     }
     unsigned char *reason = yajl_get_error(handle, 0, (const unsigned char *)text, size);

@@ -23,4 +23,7 @@ struct json {
 struct json *json_new(enum json_type type);
 void json_push(struct json *container, char *key, struct json *value);
 
+/* The length of the valid UTF-8 character at data (size > 0), or 0. */
+size_t json_utf8_size(const uint8_t *data, size_t size);
+
 #endif

@@ -7,8 +7,7 @@
 
 #include "base/json_tree.h"
 
-/* The length of the valid UTF-8 character at data, or 0. */
-static size_t utf8_size(const uint8_t *data, size_t size)
+size_t json_utf8_size(const uint8_t *data, size_t size)
 {
     static const uint32_t smallest[5] = {0, 0, 0x80, 0x800, 0x10000};
     size_t length = data[0] < 0x80       ? 1
@@ -53,7 +52,7 @@ void json_write_string(const char *text, size_t size, struct buf *out)
     size_t at = 0;
     buf_append_byte(out, '"');
     while (at < size) {
-        size_t length = utf8_size(data + at, size - at);
+        size_t length = json_utf8_size(data + at, size - at);
         bool escape = length == 1 &&
                       (data[at] < 0x20 || data[at] == '"' || data[at] == '\\' || data[at] == 0x7f);
         if (length != 0 && !escape) {
@@ -84,6 +83,10 @@ static void write_number(double number, struct buf *out)
     double back = 0;
     if (sscanf(text, "%lf", &back) != 1 || back < number || back > number) {
         snprintf(text, sizeof(text), "%.17g", number);
+    }
+    if (strcmp(text, "-0") == 0) {
+        buf_append_str(out, "-0.0"); /* as "-0" it would be read back as the integer 0 */
+        return;
     }
     buf_append_str(out, text);
 }

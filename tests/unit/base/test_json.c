@@ -23,7 +23,8 @@ static struct json *parse(const char *text)
 static void text_survives_a_round_trip(void **state)
 {
     (void)state;
-    const char *text = "{\"a\":[1,-2,3.5,true,false,null,\"x\\n\\\"\\\\\\u0001\"],\"b\":{},\"c\":9223372036854775807,"
+    const char *text = "{\"a\":[1,-2,3.5,true,false,null,\"x\\n\\\"\\\\\\u0001\"],\"b\":{},\"c\":"
+                       "9223372036854775807,"
                        "\"d\":\"\303\251\360\237\230\200\"}";
     struct json *value = parse(text);
 
@@ -47,7 +48,8 @@ static void pretty_text_is_indented_by_two(void **state)
 static void what_is_not_json_is_refused(void **state)
 {
     (void)state;
-    const char *bad[] = {"", " ", "{", "{\"a\"}", "[1,]", "nul", "{\"a\":1}x", "\"\xff\"", "[1 2]", "01"};
+    const char *bad[] = {"",    " ",          "{",        "{\"a\"}", "[1,]",
+                         "nul", "{\"a\":1}x", "\"\xff\"", "[1 2]",   "01"};
     for (size_t i = 0; i < ARRAY_COUNT(bad); i++) {
         struct err err = {{0}};
         assert_null(json_parse(bad[i], strlen(bad[i]), &err));
@@ -67,6 +69,45 @@ static void depth_has_a_limit(void **state)
     struct json *value = json_parse(text + 100, 200, &err);
     assert_non_null(value);
     json_free(value);
+}
+
+static void a_number_that_no_double_holds_is_refused(void **state)
+{
+    (void)state;
+    static const char *const TEXTS[] = {"1e309", "[-1e999]"};
+    for (size_t i = 0; i < ARRAY_COUNT(TEXTS); i++) {
+        struct err err;
+        assert_null(json_parse(TEXTS[i], strlen(TEXTS[i]), &err));
+        assert_non_null(strstr(err.text, "out of range"));
+    }
+}
+
+static void a_surrogate_that_stands_alone_becomes_the_replacement(void **state)
+{
+    (void)state;
+    struct json *value = parse("{\"a\\udc00\":\"x\\ud83d\\ude00\\udc00y\"}");
+    assert_string_equal(json_key_at(value, 0), "a\xef\xbf\xbd");
+    assert_string_equal(json_str(json_at(value, 0), ""), "x\xf0\x9f\x98\x80\xef\xbf\xbdy");
+    json_free(value);
+}
+
+static void a_key_with_a_nul_is_refused(void **state)
+{
+    (void)state;
+    static const char TEXT[] = "{\"a\\u0000b\":1}";
+    struct err err;
+    assert_null(json_parse(TEXT, sizeof(TEXT) - 1, &err));
+    assert_non_null(strstr(err.text, "NUL"));
+}
+
+static void a_negative_zero_stays_one(void **state)
+{
+    (void)state;
+    struct json *zero = json_parse("-0.0", 4, NULL);
+    char *text = json_text(zero, JSON_COMPACT);
+    assert_string_equal(text, "-0.0");
+    mem_free(text);
+    json_free(zero);
 }
 
 static void a_repeated_key_keeps_the_last_value(void **state)
@@ -128,6 +169,10 @@ int main(void)
         cmocka_unit_test(pretty_text_is_indented_by_two),
         cmocka_unit_test(what_is_not_json_is_refused),
         cmocka_unit_test(depth_has_a_limit),
+        cmocka_unit_test(a_number_that_no_double_holds_is_refused),
+        cmocka_unit_test(a_surrogate_that_stands_alone_becomes_the_replacement),
+        cmocka_unit_test(a_key_with_a_nul_is_refused),
+        cmocka_unit_test(a_negative_zero_stays_one),
         cmocka_unit_test(a_repeated_key_keeps_the_last_value),
         cmocka_unit_test(paths_find_keys_and_elements),
         cmocka_unit_test(changes_keep_order_and_ownership),
