@@ -19,4 +19,14 @@
 /* The struct that contains member at ptr. */
 #define CONTAINER_OF(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
 
+/*
+ * A check that the fuzz suite leaves out in a build of its own, one name at a time, to show that
+ * the fuzzer would notice (tests/fuzz/plants.txt). Everywhere else the constant false.
+ */
+#ifdef QUORATE_FUZZ_PLANT
+#define FUZZ_PLANT(name) (__builtin_strcmp(QUORATE_FUZZ_PLANT, #name) == 0)
+#else
+#define FUZZ_PLANT(name) false
+#endif
+
 #endif

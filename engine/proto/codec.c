@@ -112,7 +112,7 @@ static bool payload_skip(struct bytes wire, size_t *offset, unsigned type,
     default:
         return false;
     }
-    if (size > wire.size - *offset) {
+    if (size > wire.size - *offset && !FUZZ_PLANT(proto_length)) {
         return false;
     }
     *out_payload = bytes_of(wire.data + *offset, (size_t)size);
@@ -134,6 +134,9 @@ static bool depth_is_bounded(const ProtobufCMessageDescriptor *descriptor, struc
         if (!proto_varint_get(wire, &offset, &tag) ||
             !payload_skip(wire, &offset, (unsigned)(tag & 7), &payload)) {
             return false;
+        }
+        if (tag >> 3 == 0) {
+            return false; /* no such field; protobuf-c takes it when it is written in two bytes */
         }
         if ((tag & 7) != WIRE_LENGTH || tag >> 3 > INT32_MAX) {
             continue;

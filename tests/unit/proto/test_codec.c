@@ -152,6 +152,7 @@ static void broken_messages_are_refused(void **state)
         {"\x0b", 1},                                              /* a group */
         {"\x0f", 1},                                              /* no wire type */
         {"\x12\x03\x22\x05\x0a", 5},                              /* broken inside */
+        {"\x81\x00........", 10},                                 /* a field of number 0 */
     };
     for (size_t i = 0; i < ARRAY_COUNT(ROWS); i++) {
         assert_int_equal(unpack_txn(bytes_of(ROWS[i].wire, ROWS[i].size), BUF_NO_LIMIT), E_INVALID);
