@@ -8,8 +8,8 @@
 
 /*
  * RFC 6902. patch is the array of operations. E_INVALID: malformed or a failed "test" or a path
- * that is not there. *target may be replaced; it stays owned by the caller, changed in part on
- * failure.
+ * that is not there, or copies that grow past a limit. *target may be replaced; it stays owned by
+ * the caller, changed in part on failure.
  */
 BASE_MUST_CHECK int patch_json(struct json **target, const struct json *patch, struct err *err);
 

@@ -8,6 +8,11 @@
 
 #define POINTER_DEPTH_MAX 128u
 
+/* What all copies of one patch may be as text, and how many operations it may have: a copy of the
+ * whole into itself doubles it. */
+#define COPIED_BYTES_MAX (3u * 1024u * 1024u)
+#define OPERATIONS_MAX   10000u
+
 /* A parsed RFC 6901 pointer. */
 struct pointer {
     char *parts[POINTER_DEPTH_MAX];
@@ -64,7 +69,7 @@ static bool index_parse(const char *part, size_t limit, size_t *out_index)
         return false;
     }
     size_t index = (size_t)strtoul(part, NULL, 10);
-    if (index > limit) {
+    if (index > limit && !FUZZ_PLANT(patch_index)) {
         return false;
     }
     *out_index = index;
@@ -148,8 +153,19 @@ static int pointer_replace(struct json **root, const struct pointer *pointer,
     return pointer_add(root, pointer, json_copy(value));
 }
 
+/* Counts value as copied; E_TOO_BIG past the limit. */
+static int count_copied(struct buf *copied, const struct json *value, struct err *err)
+{
+    json_write(value, JSON_COMPACT, copied);
+    if (copied->overflowed) {
+        return err_set(err, E_INVALID, "the patch copies more than %u bytes", COPIED_BYTES_MAX);
+    }
+    return 0;
+}
+
+/* Moves with copied NULL. */
 static int copy_or_move(struct json **root, const struct pointer *to, const char *from_text,
-                        bool is_move, struct err *err)
+                        struct buf *copied, struct err *err)
 {
     struct pointer from;
     int rc = pointer_parse(from_text, &from, err);
@@ -158,9 +174,12 @@ static int copy_or_move(struct json **root, const struct pointer *to, const char
     }
     struct json *value = walk(*root, &from, from.count);
     rc = value == NULL ? E_INVALID : 0;
+    if (rc == 0 && copied != NULL) {
+        rc = count_copied(copied, value, err);
+    }
     if (rc == 0) {
         value = json_copy(value);
-        rc = is_move ? pointer_remove(*root, &from) : 0;
+        rc = copied == NULL ? pointer_remove(*root, &from) : 0;
         if (rc == 0) {
             rc = pointer_add(root, to, value);
         } else {
@@ -172,7 +191,7 @@ static int copy_or_move(struct json **root, const struct pointer *to, const char
 }
 
 static int operation_apply(struct json **target, const struct json *operation,
-                           const struct pointer *pointer, struct err *err)
+                           const struct pointer *pointer, struct buf *copied, struct err *err)
 {
     const char *op = json_path_str(operation, "op", "");
     const struct json *value = json_get(operation, "value");
@@ -197,16 +216,14 @@ static int operation_apply(struct json **target, const struct json *operation,
     }
     if (strcmp(op, "copy") == 0 || strcmp(op, "move") == 0) {
         return copy_or_move(target, pointer, json_path_str(operation, "from", NULL),
-                            strcmp(op, "move") == 0, err);
+                            strcmp(op, "copy") == 0 ? copied : NULL, err);
     }
     return err_set(err, E_INVALID, "unexpected kind of operation: \"%s\"", op);
 }
 
-int patch_json(struct json **target, const struct json *patch, struct err *err)
+static int operations_apply(struct json **target, const struct json *patch, struct buf *copied,
+                            struct err *err)
 {
-    if (!json_is(patch, JSON_ARRAY)) {
-        return err_set(err, E_INVALID, "a JSON patch is an array of operations");
-    }
     for (size_t i = 0; i < json_count(patch); i++) {
         const struct json *operation = json_at(patch, i);
         struct pointer pointer;
@@ -217,11 +234,26 @@ int patch_json(struct json **target, const struct json *patch, struct err *err)
         }
         err_set(err, E_INVALID, "%s operation does not apply: doc is missing path or differs: %s",
                 json_path_str(operation, "op", ""), path);
-        rc = operation_apply(target, operation, &pointer, err);
+        rc = operation_apply(target, operation, &pointer, copied, err);
         pointer_free(&pointer);
         if (rc != 0) {
             return rc;
         }
     }
     return 0;
+}
+
+int patch_json(struct json **target, const struct json *patch, struct err *err)
+{
+    if (!json_is(patch, JSON_ARRAY)) {
+        return err_set(err, E_INVALID, "a JSON patch is an array of operations");
+    }
+    if (json_count(patch) > OPERATIONS_MAX) {
+        return err_set(err, E_INVALID, "the patch has more than %u operations", OPERATIONS_MAX);
+    }
+    struct buf copied;
+    buf_init(&copied, COPIED_BYTES_MAX);
+    int rc = operations_apply(target, patch, &copied, err);
+    buf_free(&copied);
+    return rc;
 }

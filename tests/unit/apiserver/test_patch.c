@@ -53,6 +53,24 @@ static void each_json_patch_operation_does_what_rfc_6902_says(void **state)
     }
 }
 
+static void a_json_patch_cannot_double_without_end(void **state)
+{
+    (void)state;
+    struct json *target = js("{'a':{}}");
+    struct json *patch = json_array();
+    for (size_t i = 0; i < 40; i++) { /* a terabyte */
+        struct json *copy = json_append(patch, json_object());
+        json_set_str(copy, "op", "copy");
+        json_set_str(copy, "from", "");
+        json_set_str(copy, "path", i % 2 == 0 ? "/a/x" : "/a/y");
+    }
+    struct err err;
+    assert_int_equal(patch_json(&target, patch, &err), E_INVALID);
+    assert_non_null(strstr(err.text, "copies more than"));
+    json_free(target);
+    json_free(patch);
+}
+
 static void a_json_patch_that_does_not_fit_is_refused(void **state)
 {
     (void)state;
@@ -163,6 +181,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_json_patch_operation_does_what_rfc_6902_says),
+        cmocka_unit_test(a_json_patch_cannot_double_without_end),
         cmocka_unit_test(a_json_patch_that_does_not_fit_is_refused),
         cmocka_unit_test(a_merge_patch_removes_with_null_and_replaces_lists),
         cmocka_unit_test(a_strategic_patch_merges_lists_by_their_key),
