@@ -14,7 +14,7 @@ add_compile_options(-fno-omit-frame-pointer -fstack-protector-strong -fPIE
 if(CMAKE_C_COMPILER_ID STREQUAL "GNU")
   add_compile_options(-fstack-clash-protection -fcf-protection)
 endif()
-if(NOT CMAKE_BUILD_TYPE MATCHES "Debug|ASan|TSan")
+if(NOT CMAKE_BUILD_TYPE MATCHES "Debug|ASan|TSan|Fuzz")
   add_compile_options(-U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=3)
 endif()
 add_link_options(-pie -Wl,-z,relro,-z,now -Wl,-z,noexecstack)

@@ -278,7 +278,7 @@ static bool request_split_target(struct http1_request *request)
     const char *scheme = strstr(target, "://");
     if (target[0] != '/' && scheme != NULL) {
         path = strchr(scheme + 3, '/'); /* the absolute form, as proxies are asked */
-        path = path == NULL ? target + target_size : path;
+        path = path == NULL && !FUZZ_PLANT(http1_target) ? target + target_size : path;
     }
     size_t path_size = strcspn(path, "?#");
     const char *query = path[path_size] == '?' ? path + path_size + 1 : "";

@@ -145,7 +145,8 @@ static void intervals_join(struct intervals *into, const struct intervals *from)
     if (from->count == 0) {
         return;
     }
-    struct intervals joined = {mem_array(into->count + from->count, sizeof(struct interval)), 0};
+    size_t room = into->count + (FUZZ_PLANT(kv_check_room) ? 0 : from->count);
+    struct intervals joined = {mem_array(room, sizeof(struct interval)), 0};
     size_t a = 0;
     size_t b = 0;
     while (a < into->count || b < from->count) {

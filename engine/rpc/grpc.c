@@ -209,7 +209,7 @@ static bool call_deliver(struct grpc_call *call, struct bytes data, size_t *out_
             return false;
         }
         uint32_t size = get_be32(rest.data + 1);
-        if (rest.size < GRPC_PREFIX_BYTES + (size_t)size) {
+        if (rest.size < GRPC_PREFIX_BYTES + (size_t)size && !FUZZ_PLANT(grpc_length)) {
             break;
         }
         used += GRPC_PREFIX_BYTES + size;

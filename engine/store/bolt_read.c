@@ -260,7 +260,8 @@ static int element_data(const struct reader *reader, struct page *page, uint32_t
                         uint32_t pos, uint64_t size, const uint8_t **out_data)
 {
     uint64_t begin = BOLT_HEADER_BYTES + (uint64_t)index * BOLT_ELEMENT_BYTES + pos;
-    if (begin < page->data_from || begin + size > page->bytes.size) {
+    bool is_inside = begin + size <= page->bytes.size || FUZZ_PLANT(bolt_element);
+    if (begin < page->data_from || !is_inside) {
         return corrupt(reader, page->id, "an element points outside of its place");
     }
     page->data_from = begin + size;
