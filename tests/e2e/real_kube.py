@@ -436,7 +436,7 @@ PARTS = [the_chart, the_definitions, the_manifests, the_rules, the_rights, the_o
 
 
 def with_store(suite, store):
-    plane = ControlPlane(suite, store.start())
+    plane = ControlPlane(suite, [store.start().client])
     try:
         plane.start()
         for part in PARTS:

@@ -6,8 +6,10 @@ import http.client
 import json
 import os
 import signal
+import socket
 import ssl
 import subprocess
+import threading
 import time
 
 from quorate import Result, free_port, wait_for
@@ -46,9 +48,36 @@ class Process:
             return file.read()
 
 
+class Watch:
+    """The events of one watch of the API server, collected by a thread until it ends or is closed."""
+
+    def __init__(self, plane, path):
+        self.events, self.ended = [], False
+        self.connection = http.client.HTTPSConnection("127.0.0.1", plane.port, timeout=300, context=plane.tls)
+        self.connection.request("GET", path, None, {"Accept": "application/json"})
+        self.answer = self.connection.getresponse()
+        self.status = self.answer.status
+        threading.Thread(target=self.collect, daemon=True).start()
+
+    def collect(self):
+        try:
+            for line in self.answer:
+                self.events.append(json.loads(line))
+        except (OSError, ValueError, AttributeError, http.client.HTTPException):
+            pass
+        self.ended = True
+
+    def close(self):
+        try:
+            self.connection.sock.shutdown(socket.SHUT_RDWR)
+        except (OSError, AttributeError):
+            pass
+
+
 class ControlPlane:
-    def __init__(self, suite, store, flags=None):
-        self.suite, self.store, self.flags = suite, store, dict(flags or {})
+    def __init__(self, suite, servers, flags=None):
+        """servers: client URLs of the store; flags: further ones of kube-apiserver."""
+        self.suite, self.servers, self.flags = suite, servers, dict(flags or {})
         self.dir = suite.folder(f"plane-{free_port()}")
         self.port = free_port()
         self.url = f"https://127.0.0.1:{self.port}"
@@ -104,7 +133,7 @@ class ControlPlane:
     def start(self, with_manager=True):
         """Ready to take objects; raises when it is not in time."""
         flags = {
-            "etcd-servers": self.store.client, "secure-port": self.port, "bind-address": "127.0.0.1",
+            "etcd-servers": ",".join(self.servers), "secure-port": self.port, "bind-address": "127.0.0.1",
             "advertise-address": "127.0.0.1", "endpoint-reconciler-type": "none",
             "cert-dir": self.dir, "tls-cert-file": self.path("server.crt"),
             "tls-private-key-file": self.path("server.key"), "client-ca-file": self.path("ca.crt"),
@@ -183,8 +212,11 @@ class ControlPlane:
     def helm(self, *args, **kwargs):
         return self.run(HELM, *args, **kwargs)
 
+    def watch(self, path):
+        return Watch(self, path)
+
     def audit(self, user=None, since=0.0):
-        """What the API server wrote down: the finished requests of user, watches left out."""
+        """What the API server wrote down: the finished requests of user."""
         events = []
         with open(self.audit_path, encoding="utf-8") as file:
             for line in file:

@@ -31,6 +31,14 @@ quorate.PORT_FIRST, quorate.PORT_LAST = 27000, 27499
 quorate._next_port = quorate.PORT_FIRST + (os.getpid() * 37) % (quorate.PORT_LAST - quorate.PORT_FIRST)
 
 
+def _clean_env():
+    """etcdctl 3.6 warns of ETCDCTL_API, which older ones want."""
+    return {k: v for k, v in os.environ.items() if not k.startswith("ETCDCTL_")}
+
+
+quorate._clean_env = _clean_env
+
+
 class EtcdMember(quorate.Member):
     """A member that runs etcd 3.6 itself, with the same flags."""
 
