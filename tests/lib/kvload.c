@@ -27,7 +27,7 @@
 
 #define ENDPOINTS_MAX    16
 #define STREAMS_MAX      1000
-#define VALUE_BYTES_MAX  (1024u * 1024u)
+#define VALUE_BYTES_MAX  (8u * 1024u * 1024u)
 #define FAILURE_PAUSE_MS 20
 #define POLL_MS          5
 #define AUTHORITY_MAX    128
