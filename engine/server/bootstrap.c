@@ -350,6 +350,54 @@ static int check_position(const struct server *server, const struct wal_contents
     return 0;
 }
 
+/*
+ * Rot took entries that the store has already applied. What is applied was committed, so the store
+ * itself is the point that the log goes on from: it is recorded like a snapshot that came in. The
+ * member stays suspect until a leader has proved the rest.
+ */
+static int rejoin_at_store(struct server *server, struct wal_contents *contents, struct err *err)
+{
+    uint64_t last = contents->mark.index + contents->entry_count;
+    if (contents->tail != WAL_TAIL_SUSPECT || server->applied_index <= last) {
+        return 0;
+    }
+    const struct raft_snapshot_mark mark = {server->applied_index, server->applied_term,
+                                            server->conf_state};
+    struct raft_hard_state hard_state = contents->hard_state;
+    struct buf data;
+    hard_state.commit = mark.index;
+    if (hard_state.term < mark.term) {
+        hard_state.term = mark.term;
+        hard_state.vote = RAFT_NO_ID;
+    }
+    buf_init(&data, BUF_NO_LIMIT);
+    membership_v2_encode(server->membership, &data);
+    int rc = snapfile_save(server->disk, server->snap_dir, &mark, buf_bytes(&data), err);
+    buf_free(&data);
+    if (rc != 0) {
+        return rc;
+    }
+    rc = wal_save_mark(server->wal, &mark);
+    if (rc == 0) {
+        rc = wal_append(server->wal, NULL, 0, &hard_state);
+    }
+    if (rc == 0) {
+        rc = wal_sync(server->wal);
+    }
+    if (rc != 0) {
+        return err_set(err, rc, "record the store's position in %s: %s", server->wal_dir,
+                       err_code_text(rc));
+    }
+    LOG_WARN("the log lost entries that the store holds: it goes on from the store",
+             LOG_U64("last-log-index", last), LOG_U64("store-index", mark.index));
+    while (contents->entry_count > 0) {
+        raft_payload_unref(contents->entries[--contents->entry_count].payload);
+    }
+    contents->mark = mark;
+    contents->hard_state = hard_state;
+    return 0;
+}
+
 static void make_raft(struct server *server, const struct wal_contents *contents)
 {
     struct raft_config config = {
@@ -420,10 +468,13 @@ static int restart(struct server *server, struct err *err)
         rc = state_open(server, err);
     }
     if (rc == 0) {
-        rc = check_position(server, &contents, err);
+        rc = check_suspect(server, &contents, err);
     }
     if (rc == 0) {
-        rc = check_suspect(server, &contents, err);
+        rc = rejoin_at_store(server, &contents, err);
+    }
+    if (rc == 0) {
+        rc = check_position(server, &contents, err);
     }
     if (rc == 0) {
         if (contents.tail != WAL_TAIL_CLEAN) {
