@@ -11,6 +11,7 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
@@ -20,6 +21,7 @@
 #define ENV_FLAGS       (MDB_NOSUBDIR | MDB_NOTLS)
 #define SPARE_VIEWS_MAX 4u
 #define READERS_MAX     126u
+#define DISK_FULL_BYTES (16u * 1024u * 1024u)
 
 /* One opened file and the count of those who use it: the store itself and its views. */
 struct environment {
@@ -366,6 +368,14 @@ static int commit(void *ctx, const struct store_batch *batch, struct err *err)
         return err_set(err, E_NO_SPACE,
                        "commit to %s: the store has grown to its map of %llu bytes", store->path,
                        (unsigned long long)store->map_bytes);
+    }
+    /* LMDB says EIO for a write that the disk had no more room for. */
+    struct statvfs disk;
+    if ((rc == EIO || rc == ENOSPC) && statvfs(store->path, &disk) == 0 &&
+        (uint64_t)disk.f_bavail * disk.f_frsize < DISK_FULL_BYTES) {
+        return err_set(err, E_NO_SPACE,
+                       "commit to %s: no space is left on the disk; make room and start again",
+                       store->path);
     }
     return fail(err, rc, "commit to", store->path);
 }
