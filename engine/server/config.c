@@ -2,6 +2,7 @@
 /* Flags, environment and their checks. */
 #include "engine/server/config.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +15,9 @@
 
 #define ELECTION_MS_MAX            50000 /* as etcd: beyond it a cluster would not notice a dead leader */
 #define ELECTION_PER_HEARTBEAT_MIN 5
+#define RETENTION_MAX              1000000000000ll /* hours or revisions: more than anybody has */
+#define PROGRESS_INTERVAL_MIN_MS   100
+#define MAX_REQUEST_BYTES_MAX      (256u * 1024u * 1024u) /* what a message between members may hold */
 
 /* The raw words of the command line, before they are checked. */
 struct raw_flags {
@@ -106,7 +110,7 @@ static int check_timing(const struct server_config *config, struct err *err)
         return err_set(err, E_INVALID, "--heartbeat-interval must be >0 (set to %lldms)",
                        (long long)config->heartbeat_ms);
     }
-    if (config->election_ms < ELECTION_PER_HEARTBEAT_MIN * config->heartbeat_ms) {
+    if (config->election_ms / ELECTION_PER_HEARTBEAT_MIN < config->heartbeat_ms) {
         return err_set(err, E_INVALID,
                        "--election-timeout[%lldms] should be at least as 5 times as "
                        "--heartbeat-interval[%lldms]",
@@ -125,8 +129,13 @@ static int read_compaction(const struct raw_flags *raw, struct server_config *co
 {
     const char *text = raw->compaction_retention;
     char *end;
+    errno = 0;
     long long number = strtoll(text, &end, 10);
     bool whole = *text != '\0' && *end == '\0';
+    if (whole && (errno != 0 || number > RETENTION_MAX)) {
+        return err_set(err, E_INVALID, "--auto-compaction-retention is too large (set to %s)",
+                       text);
+    }
     if (whole && number < 0) {
         return err_set(err, E_INVALID,
                        "--auto-compaction-retention must not be negative (set to %s)", text);
@@ -174,6 +183,36 @@ static int check_advertised(const struct server_config *config, bool advertise_c
     return 0;
 }
 
+/* 0 means the default, as in etcd; without it the store would never rest, or no entry be kept. */
+static int settle_numbers(struct server_config *config, struct err *err)
+{
+    struct server_config defaults;
+    struct raw_flags unused;
+    set_defaults(&defaults, &unused);
+    if (config->backend_batch_interval_ms < 0) {
+        return err_set(err, E_INVALID, "--backend-batch-interval must not be negative");
+    }
+    if (config->backend_batch_interval_ms == 0) {
+        config->backend_batch_interval_ms = defaults.backend_batch_interval_ms;
+    }
+    if (config->backend_batch_limit == 0) {
+        config->backend_batch_limit = defaults.backend_batch_limit;
+    }
+    if (config->snapshot_count == 0) {
+        config->snapshot_count = defaults.snapshot_count;
+    }
+    if (config->snapshot_catchup_entries == 0) {
+        config->snapshot_catchup_entries = defaults.snapshot_catchup_entries;
+    }
+    if (config->max_request_bytes == 0 || config->max_request_bytes > MAX_REQUEST_BYTES_MAX) {
+        return err_set(err, E_INVALID, "--max-request-bytes must be between 1 and %u",
+                       MAX_REQUEST_BYTES_MAX);
+    }
+    config->watch_progress_interval_ms =
+        BASE_MAX(config->watch_progress_interval_ms, PROGRESS_INTERVAL_MIN_MS);
+    return 0;
+}
+
 /* The member's own name must stand in --initial-cluster, as must every advertised peer URL. */
 static char *default_initial_cluster(const struct server_config *config)
 {
@@ -215,6 +254,9 @@ static int apply_raw(const struct raw_flags *raw, struct server_config *config,
     }
     if (rc == 0) {
         rc = read_compaction(raw, config, err);
+    }
+    if (rc == 0) {
+        rc = settle_numbers(config, err);
     }
     if (rc != 0) {
         return rc;
@@ -525,6 +567,7 @@ enum config_outcome config_read(int argc, char **argv, struct server_config *out
     *out_exit_code = 1;
     if (set_logging(&raw, err) != 0 || check_shadowed(flags, ARRAY_COUNT(flags), err) != 0 ||
         apply_raw(&raw, c, is_set(flags, ARRAY_COUNT(flags), "advertise-client-urls"), err) != 0) {
+        config_free(c);
         return CONFIG_WRONG;
     }
     warn_unknown_environment(flags, ARRAY_COUNT(flags));
@@ -543,6 +586,7 @@ void config_free(struct server_config *config)
 {
     mem_free(config->data_dir);
     mem_free(config->initial_cluster);
+    config->data_dir = config->initial_cluster = NULL;
     config_urls_free(&config->listen_client_urls);
     config_urls_free(&config->listen_peer_urls);
     config_urls_free(&config->listen_metrics_urls);

@@ -267,6 +267,10 @@ struct server {
 
 /* ---- server.c, state.c ---- */
 
+/* All but what start-up opens; the config is borrowed. server_free also stops what runs. */
+struct server *server_new(const struct server_config *config);
+void server_free(struct server *server);
+
 /* Logs msg with err's text and ends the process at once: what is not durable was not promised. */
 BASE_NORETURN void server_fatal(struct server *server, const char *msg, const char *reason);
 uint64_t server_now_ms(const struct server *server);

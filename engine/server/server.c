@@ -45,7 +45,7 @@ static uint64_t random_seed(void)
 
 /* ---- making and freeing ---- */
 
-static struct server *server_new(const struct server_config *config)
+struct server *server_new(const struct server_config *config)
 {
     struct server *server = mem_zalloc(sizeof(*server));
     server->config = config;
@@ -98,7 +98,7 @@ static void drop_requests(struct server *server)
     replies_drop(server);
 }
 
-static void server_free(struct server *server)
+void server_free(struct server *server)
 {
     struct worker *workers[] = {&server->store_worker, &server->wal_worker, &server->state,
                                 &server->io};

@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The command line: every refusal with its text and exit code, defaults, and what 0 means. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/alloc.h"
+#include "base/log.h"
+#include "engine/server/config.h"
+
+#define ARGS_MAX 12
+
+/* Reads flags separated by blanks. */
+static enum config_outcome read_line(const char *line, struct server_config *out, int *out_exit,
+                                     struct err *err, char **out_words)
+{
+    char program[] = "quorate";
+    char *argv[ARGS_MAX] = {program};
+    int argc = 1;
+    *out_words = str_dup(line);
+    for (char *word = strtok(*out_words, " "); word != NULL; word = strtok(NULL, " ")) {
+        argv[argc++] = word;
+    }
+    enum config_outcome outcome = config_read(argc, argv, out, out_exit, err);
+    log_set_level(LOG_LEVEL_PANIC);
+    return outcome;
+}
+
+static void expect_refusal(const char *line, int exit_code, const char *text)
+{
+    struct server_config config;
+    struct err err = {{0}};
+    char *words;
+    int got;
+    if (read_line(line, &config, &got, &err, &words) != CONFIG_WRONG) {
+        fail_msg("\"%s\" was taken", line);
+    }
+    if (strstr(err.text, text) == NULL || got != exit_code) {
+        fail_msg("\"%s\": exit %d, \"%s\"; expected exit %d, \"%s\"", line, got, err.text,
+                 exit_code, text);
+    }
+    mem_free(words);
+}
+
+static void a_wrong_command_line_ends_with_2(void **state)
+{
+    (void)state;
+    expect_refusal("--no-such-flag", 2, "no-such-flag");
+    expect_refusal("--snapshot-count=many", 2, "snapshot-count");
+    expect_refusal("--heartbeat-interval=1s", 2, "heartbeat-interval");
+    expect_refusal("--backend-batch-interval=soon", 2, "backend-batch-interval");
+    expect_refusal("--pre-vote=perhaps", 2, "pre-vote");
+    expect_refusal("--max-learners=-1", 2, "max-learners");
+    expect_refusal("--name", 2, "name");
+    expect_refusal("something", 2, "'something' is not a valid flag");
+}
+
+static void values_that_make_no_sense_end_with_1(void **state)
+{
+    (void)state;
+    expect_refusal("--log-level=loud", 1, "unknown --log-level \"loud\"");
+    expect_refusal("--log-format=xml", 1, "unknown --log-format \"xml\"");
+    expect_refusal("--log-outputs=/var/log/x", 1, "--log-outputs \"/var/log/x\" is not supported");
+    expect_refusal("--logger=capnslog", 1, "unknown --logger \"capnslog\"");
+    expect_refusal("--listen-client-urls=", 1, "--listen-client-urls needs at least one URL");
+    expect_refusal("--listen-peer-urls=", 1, "--listen-peer-urls needs at least one URL");
+    expect_refusal("--listen-peer-urls=127.0.0.1:1", 1, "--listen-peer-urls");
+    expect_refusal("--listen-metrics-urls=nothing", 1, "--listen-metrics-urls");
+    expect_refusal("--advertise-client-urls=", 1, "--advertise-client-urls needs");
+    expect_refusal("--initial-advertise-peer-urls=", 1, "--initial-advertise-peer-urls needs");
+    expect_refusal("--listen-client-urls=http://127.0.0.1:1", 1,
+                   "--advertise-client-urls is required when --listen-client-urls is set");
+    expect_refusal("--heartbeat-interval=0", 1, "--heartbeat-interval must be >0 (set to 0ms)");
+    expect_refusal("--heartbeat-interval=-5", 1, "--heartbeat-interval must be >0");
+    expect_refusal("--heartbeat-interval=9223372036854775807", 1, "--election-timeout[1000ms]");
+    expect_refusal("--election-timeout=400", 1,
+                   "--election-timeout[400ms] should be at least as 5 times as "
+                   "--heartbeat-interval[100ms]");
+    expect_refusal("--election-timeout=50001", 1, "too long, and should be set less than 50000ms");
+    expect_refusal("--auto-compaction-retention=-1", 1, "must not be negative");
+    expect_refusal("--auto-compaction-retention=9000000000000000000", 1, "too large");
+    expect_refusal("--auto-compaction-retention=99999999999999999999", 1, "too large");
+    expect_refusal("--auto-compaction-retention=soon", 1, "is no duration");
+    expect_refusal("--auto-compaction-retention=-5m", 1, "is no duration");
+    expect_refusal("--auto-compaction-mode=never", 1, "unknown --auto-compaction-mode \"never\"");
+    expect_refusal("--auto-compaction-mode=revision --auto-compaction-retention=1h", 1,
+                   "must be a number of revisions");
+    expect_refusal("--initial-cluster-state=old", 1, "unexpected clusterState \"old\"");
+    expect_refusal("--max-request-bytes=0", 1, "--max-request-bytes must be between");
+    expect_refusal("--max-request-bytes=99999999999", 1, "--max-request-bytes must be between");
+    expect_refusal("--backend-batch-interval=-1s", 1, "--backend-batch-interval");
+}
+
+static void the_command_line_and_the_environment_must_not_differ(void **state)
+{
+    (void)state;
+    setenv("ETCD_NAME", "other", 1);
+    expect_refusal("--name=one", 1,
+                   "conflicting environment variable \"ETCD_NAME\" is shadowed by corresponding");
+    unsetenv("ETCD_NAME");
+}
+
+static void the_environment_alone_counts(void **state)
+{
+    (void)state;
+    struct server_config config;
+    struct err err;
+    char *words;
+    int exit_code;
+    setenv("ETCD_ELECTION_TIMEOUT", "2000", 1);
+    assert_int_equal(read_line("--name=x", &config, &exit_code, &err, &words), CONFIG_RUN);
+    unsetenv("ETCD_ELECTION_TIMEOUT");
+    assert_int_equal(config.election_ms, 2000);
+    assert_string_equal(config.data_dir, "x.etcd");
+    assert_string_equal(config.initial_cluster, "x=http://localhost:2380");
+    config_free(&config);
+    mem_free(words);
+}
+
+static void zero_means_the_default_where_nothing_else_could(void **state)
+{
+    (void)state;
+    struct server_config config;
+    struct err err;
+    char *words;
+    int exit_code;
+    assert_int_equal(read_line("--backend-batch-interval=0 --backend-batch-limit=0 "
+                               "--snapshot-count=0 --snapshot-catchup-entries=0 "
+                               "--watch-progress-notify-interval=1ms",
+                               &config, &exit_code, &err, &words),
+                     CONFIG_RUN);
+    assert_int_equal(config.backend_batch_interval_ms, 100);
+    assert_int_equal(config.backend_batch_limit, 10000);
+    assert_int_equal(config.snapshot_count, 10000);
+    assert_int_equal(config.snapshot_catchup_entries, 5000);
+    assert_int_equal(config.watch_progress_interval_ms, 100);
+    config_free(&config);
+    mem_free(words);
+}
+
+static void retention_is_hours_a_duration_or_revisions(void **state)
+{
+    (void)state;
+    struct server_config config;
+    struct err err;
+    char *words;
+    int exit_code;
+    assert_int_equal(read_line("--auto-compaction-retention=2", &config, &exit_code, &err, &words),
+                     CONFIG_RUN);
+    assert_int_equal(config.auto_compaction_retention, 2 * 3600000);
+    config_free(&config);
+    mem_free(words);
+    assert_int_equal(
+        read_line("--auto-compaction-retention=90s", &config, &exit_code, &err, &words),
+        CONFIG_RUN);
+    assert_int_equal(config.auto_compaction_retention, 90000);
+    config_free(&config);
+    mem_free(words);
+    assert_int_equal(read_line("--auto-compaction-mode=revision --auto-compaction-retention=7",
+                               &config, &exit_code, &err, &words),
+                     CONFIG_RUN);
+    assert_int_equal(config.auto_compaction_mode, COMPACTION_REVISION);
+    assert_int_equal(config.auto_compaction_retention, 7);
+    config_free(&config);
+    mem_free(words);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_wrong_command_line_ends_with_2),
+        cmocka_unit_test(values_that_make_no_sense_end_with_1),
+        cmocka_unit_test(the_command_line_and_the_environment_must_not_differ),
+        cmocka_unit_test(the_environment_alone_counts),
+        cmocka_unit_test(zero_means_the_default_where_nothing_else_could),
+        cmocka_unit_test(retention_is_hours_a_duration_or_revisions),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
