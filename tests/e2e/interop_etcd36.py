@@ -143,6 +143,39 @@ def snapshot_travels(suite, member):
     stale.stop()
 
 
+def a_data_directory_of_etcd(suite):
+    """etcd 3.6 is killed; we start on what it left, with the same name and ports, and go on."""
+    theirs = EtcdMember(suite, "taken")
+    theirs.flags = {"snapshot-count": "100", "experimental-snapshot-catchup-entries": "10"}
+    theirs.start()
+    lease = theirs.ctl("lease", "grant", "600").out.split()[1]
+    for i in range(250):
+        theirs.ctl("put", f"/k/{i % 40}", str(i), *([f"--lease={lease}"] if i % 10 == 0 else []))
+    theirs.ctl("compact", "100")
+    want = theirs.status()["header"]
+    keys = theirs.ctl("get", "", "--prefix", "-w", "json").json()["kvs"]
+    hash_kv = hash_of(theirs, want["revision"])
+    theirs.kill()
+    ours = Member(suite, "taken", data_dir=theirs.data)
+    ours.client, ours.peer, ours.initial_cluster = theirs.client, theirs.peer, theirs.initial_cluster
+    ours.start()
+    have = ours.status()["header"]
+    suite.equal("the same member of the same cluster, at the same revision",
+                [have[k] for k in ("member_id", "cluster_id", "revision")],
+                [want[k] for k in ("member_id", "cluster_id", "revision")])
+    suite.equal("each key as it was", ours.ctl("get", "", "--prefix", "-w", "json").json()["kvs"], keys)
+    suite.equal("the hash too", hash_of(ours, want["revision"]), hash_kv)
+    suite.contains("leases are kept", ours.ctl("lease", "timetolive", lease, "--keys").out, "/k/")
+    suite.equal("writes go on", ours.ctl("put", "/ours", "1").out, "OK\n")
+    ours.kill()
+    ours.start()
+    suite.equal("and are there after a kill", ours.ctl("get", "/ours").lines(), ["/ours", "1"])
+    ours.stop()
+    theirs.start(wait=False)
+    suite.check("etcd does not start on it by accident", theirs.wait_exit(20) not in (0, None),
+                theirs.log()[-500:])
+
+
 def hash_of(member, revision):
     answer = member.ctl("endpoint", "hashkv", f"--rev={revision}", "-w", "json")
     return answer.json()[0]["HashKV"]["hash"] if answer.code == 0 else answer.err
@@ -281,7 +314,7 @@ def _leader(members):
     return wait_for(agreed, 15, 0.1)
 
 
-PARTS = [keys_and_transactions, watches, leases, maintenance, members_of_both, a_cluster_moves_from_etcd_to_us,
+PARTS = [keys_and_transactions, watches, leases, maintenance, a_data_directory_of_etcd, members_of_both, a_cluster_moves_from_etcd_to_us,
          a_cluster_moves_from_us_to_etcd, locks_elections_and_mirrors, quick_load]
 
 if __name__ == "__main__":

@@ -377,6 +377,74 @@ def a_pod_that_fits_nowhere_waits_and_says_why(play):
     play.delete("early")
 
 
+def deployments_replace_and_scale(play):
+    apps = "/apis/apps/v1/namespaces/default/deployments"
+    template = {"metadata": {"labels": {"app": "dep"}},
+                "spec": {"terminationGracePeriodSeconds": 1,
+                         "containers": [{"name": "main", "image": "shell", "command": ["sh", "-c", "exec sleep 1000"]}]}}
+    play.request("POST", apps, {"metadata": {"name": "dep"},
+                                "spec": {"replicas": 2, "selector": {"matchLabels": {"app": "dep"}}, "template": template}})
+
+    def is_done(count):
+        dep = play.get(apps + "/dep")
+        status = dep["status"]
+        return status.get("observedGeneration") == dep["metadata"]["generation"] and all(
+            status.get(key) == count for key in ("replicas", "updatedReplicas", "readyReplicas"))
+
+    def names():
+        pods = play.get(CORE + "/pods?labelSelector=app%3Ddep")["items"]
+        return {pod["metadata"]["name"] for pod in pods if "deletionTimestamp" not in pod["metadata"]}
+
+    play.wait(lambda: is_done(2), "two Pods")
+    first = names()
+    template["spec"]["containers"][0]["env"] = [{"name": "NEW", "value": "1"}]
+    play.request("PATCH", apps + "/dep", {"spec": {"template": template}}, "application/merge-patch+json")
+    play.wait(lambda: is_done(2) and not names() & first, "two new Pods")
+    play.request("PATCH", apps + "/dep/scale", {"spec": {"replicas": 0}}, "application/merge-patch+json")
+    play.wait(lambda: is_done(0) and not names(), "none after the scale")
+    play.request("PATCH", apps + "/dep/scale", {"spec": {"replicas": 1}}, "application/merge-patch+json")
+    play.wait(lambda: is_done(1), "one again")
+    play.request("DELETE", apps + "/dep")
+    play.wait(lambda: not play.get(CORE + "/pods?labelSelector=app%3Ddep")["items"], "its Pods go with it")
+
+
+def jobs_run_to_their_end(play):
+    batch = "/apis/batch/v1/namespaces/default/jobs"
+
+    def job(name, script, **spec):
+        play.request("POST", batch, {"metadata": {"name": name}, "spec": {**spec, "template": {"spec": {
+            "restartPolicy": "Never", "containers": [{"name": "main", "image": "shell", "command": ["sh", "-c", script]}]}}}})
+
+    def has(name, kind):
+        rows = play.get(f"{batch}/{name}").get("status", {}).get("conditions", [])
+        return [row for row in rows if row["type"] == kind and row["status"] == "True"]
+
+    job("good", "exit 0", completions=2)
+    job("bad", "exit 1", backoffLimit=1)
+    play.wait(lambda: has("good", "Complete"), "the good one completes")
+    check(play.get(batch + "/good")["status"]["succeeded"] == 2, "twice")
+    play.wait(lambda: has("bad", "Failed"), "the bad one fails")
+    check(play.get(batch + "/bad")["status"]["failed"] == 2, "after its second try")
+
+
+def a_service_account_has_its_token_in_the_pod(play):
+    play.request("POST", CORE + "/serviceaccounts", {"metadata": {"name": "robot"}})
+    where = "/var/run/secrets/kubernetes.io/serviceaccount"
+    script = (f"import urllib.request, os; text = lambda name: open('{where}/' + name).read().strip(); "
+              "url = 'http://' + os.environ['KUBERNETES_SERVICE_HOST'] + ':' + os.environ['KUBERNETES_SERVICE_PORT']; "
+              "head = {'Authorization': 'Bearer ' + text('token')}; "
+              "print(urllib.request.urlopen(urllib.request.Request(url + '/api/v1/nodes', headers=head)).status, text('namespace'))")
+    play.pod("robot", restartPolicy="Never", serviceAccountName="robot", container={"image": "python", "args": ["-c", script]})
+    play.wait(lambda: play.status("robot").get("phase") in ("Succeeded", "Failed"), "it ends")
+    check(play.logs("robot") == "200 default\n", play.logs("robot"))
+    play.pod("plain", f"ls {where} || echo none", restartPolicy="Never", serviceAccountName="robot",
+             automountServiceAccountToken=False)
+    play.wait(lambda: play.status("plain").get("phase") == "Succeeded", "it ends")
+    check(play.logs("plain").endswith("none\n"), "no token where none is wanted")
+    play.delete("robot")
+    play.delete("plain")
+
+
 def processes_of(play):
     """Ids of processes whose working folder is in the playground's."""
     found = []
@@ -420,7 +488,8 @@ SCENARIOS = [a_pod_runs_to_its_end, a_volume_outlives_its_pod_and_its_container,
              init_containers_come_first, the_environment_is_that_of_the_pod, names_lead_to_ready_pods,
              a_failed_liveness_probe_restarts, a_lost_node_takes_its_pods_down_and_back, a_destroyed_pod_has_lost_its_volume,
              logs_are_followed_and_cut, a_stubborn_process_is_killed_after_its_grace,
-             a_pod_that_fits_nowhere_waits_and_says_why, nothing_outlives_the_playground]
+             a_pod_that_fits_nowhere_waits_and_says_why, deployments_replace_and_scale, jobs_run_to_their_end,
+             a_service_account_has_its_token_in_the_pod, nothing_outlives_the_playground]
 
 
 def main():
