@@ -162,8 +162,35 @@ static void judge_stalled(const struct condition_input *in, struct condition *ou
     }
 }
 
+bool condition_quorum_is_lost(const struct json *conditions, int64_t now_ms)
+{
+    for (size_t i = 0; i < json_count(conditions); i++) {
+        const struct json *row = json_at(conditions, i);
+        if (!str_equal(json_str(json_get(row, "type"), NULL), "Available") ||
+            !str_equal(json_str(json_get(row, "status"), NULL), "False")) {
+            continue;
+        }
+        const char *reason = json_str(json_get(row, "reason"), "");
+        if (strcmp(reason, reason_text(REASON_NotServing)) == 0) {
+            int64_t since_ms = rfc3339_parse(json_str(json_get(row, "lastTransitionTime"), NULL));
+            return since_ms > 0 && now_ms - since_ms >= CONDITION_QUORUM_LOST_MS;
+        }
+        return strcmp(reason, reason_text(REASON_QuorumLost)) == 0 ||
+               strcmp(reason, reason_text(REASON_AllMembersLost)) == 0;
+    }
+    return false;
+}
+
 static void judge_lost(const struct condition_input *in, struct condition *out)
 {
+    if (in->plan->reason != REASON_AllMembersLost &&
+        !condition_quorum_is_lost(json_get(in->seen->status, "conditions"), in->now_ms)) {
+        judge_as(out, CONDITION_FALSE, REASON_NotServing,
+                 "No majority of the members answers at the moment; an election takes seconds, and "
+                 "after %d s the quorum counts as lost",
+                 CONDITION_QUORUM_LOST_MS / 1000);
+        return;
+    }
     bool all = in->plan->reason == REASON_AllMembersLost;
     judge_as(out, CONDITION_FALSE, all ? REASON_AllMembersLost : REASON_QuorumLost, "%s",
              all ? "All members and their volumes are lost: restore from a backup"

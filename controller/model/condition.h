@@ -14,6 +14,10 @@
 
 #define CONDITION_MESSAGE_MAX 512u
 
+/* So long no majority must have answered fresh probes before the quorum counts as lost: an election
+ * takes seconds, and one that was won again is no news. */
+#define CONDITION_QUORUM_LOST_MS 15000
+
 enum condition_status { CONDITION_FALSE, CONDITION_TRUE, CONDITION_UNKNOWN };
 
 struct condition {
@@ -41,6 +45,10 @@ const struct condition_rule *condition_rules(size_t *out_count);
 
 /* Gives the conditions array (json_free); previous is the old array or NULL. */
 struct json *conditions_build(const struct condition_input *in, const struct json *previous);
+
+/* True when, by the conditions as last written (may be NULL), no majority has answered fresh probes
+ * for CONDITION_QUORUM_LOST_MS, or the quorum was called lost before. */
+bool condition_quorum_is_lost(const struct json *conditions, int64_t now_ms);
 
 const char *condition_status_text(enum condition_status status);
 

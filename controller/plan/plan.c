@@ -9,6 +9,7 @@
 #include "base/alloc.h"
 #include "base/assert.h"
 #include "controller/build/build.h"
+#include "controller/model/condition.h"
 #include "controller/plan/pass.h"
 
 /* The reason of a condition as last written; "" when it is not there. */
@@ -62,6 +63,10 @@ static void report_lost_quorum(struct pass *pass)
                  "All members and their volumes are lost: restore from a backup");
     } else if (probed == 0 && pods > 0) {
         plan_say(out, REASON_NotProbed, "Waiting for an answer of any member");
+        return;
+    } else if (!condition_quorum_is_lost(json_get(pass->seen->status, "conditions"),
+                                         pass->now_ms)) {
+        plan_say(out, REASON_NotServing, "Waiting for a majority of the members to answer");
         return;
     } else {
         plan_say(out, REASON_QuorumLost,

@@ -304,6 +304,37 @@ static void a_lost_majority_removes_nobody_and_is_reported_once(void **state)
     world_free(&world);
 }
 
+static void a_majority_that_is_silent_for_an_election_is_not_reported_as_lost(void **state)
+{
+    (void)state;
+    struct world world;
+    start_world(&world, 3);
+    world_pod(&world, "demo-1")->hung = true;
+    world_pod(&world, "demo-2")->hung = true;
+    size_t events = 0;
+
+    for (int i = 0; i < 6; i++) { /* 12 s */
+        world_operate(&world, WORLD_NO_CRASH);
+        for (size_t e = 0; e < world.plan.event_count; e++) {
+            events += strcmp(world.plan.events[e].reason, "QuorumLost") == 0 ? 1 : 0;
+        }
+        assert_string_equal(world_condition(&world, "Available", "status"), "False");
+        assert_string_equal(world_condition(&world, "Available", "reason"), "NotServing");
+        world_tick(&world, 2000);
+    }
+    world_pod(&world, "demo-1")->hung = false;
+    world_pod(&world, "demo-2")->hung = false;
+    for (int i = 0; i < 4; i++) {
+        world_operate(&world, WORLD_NO_CRASH);
+        world_tick(&world, 2000);
+    }
+
+    assert_int_equal(events, 0);
+    assert_int_equal(world.membership_changes, 0);
+    assert_string_equal(world_condition(&world, "Available", "status"), "True");
+    world_free(&world);
+}
+
 static void all_pods_lost_at_once_come_back_on_their_volumes(void **state)
 {
     (void)state;
@@ -839,6 +870,7 @@ int main(void)
         cmocka_unit_test(a_node_that_cannot_be_read_leaves_only_the_evidence_of_the_pod),
         cmocka_unit_test(the_only_member_lost_removes_nothing_and_says_so),
         cmocka_unit_test(a_lost_majority_removes_nobody_and_is_reported_once),
+        cmocka_unit_test(a_majority_that_is_silent_for_an_election_is_not_reported_as_lost),
         cmocka_unit_test(all_pods_lost_at_once_come_back_on_their_volumes),
         cmocka_unit_test(a_lost_status_founds_no_second_cluster),
         cmocka_unit_test(the_client_service_opens_only_when_the_id_is_latched),
