@@ -1,7 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 # quorate_module(NAME [PURE] [DEPS ...]): a static library from all .c files of the current folder.
 # PURE archives may call nothing but base and a short list of libc (checked by tests/layers).
-# quorate_unit_tests(NAME DEPS ...): each tests/unit/NAME/test_*.c becomes a cmocka program.
+# quorate_unit_tests(NAME DEPS ...): each tests/unit/NAME/test_*.c becomes a cmocka program, built by
+# the targets unit_NAME and units.
+add_custom_target(units)
+if(CMAKE_BUILD_TYPE MATCHES "ASan|TSan")
+  set(QUORATE_UNIT_SECONDS_MAX 600)
+else()
+  set(QUORATE_UNIT_SECONDS_MAX 120)
+endif()
 function(quorate_module name)
   cmake_parse_arguments(ARG "PURE" "" "DEPS" ${ARGN})
   file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*.c)
@@ -26,6 +33,7 @@ function(quorate_unit_tests name)
   file(GLOB tests CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/tests/unit/${name}/test_*.c)
   file(GLOB helpers CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/tests/unit/${name}/lib_*.c)
   add_custom_target(unit_${name})
+  add_dependencies(units unit_${name})
   foreach(test ${tests})
     get_filename_component(base ${test} NAME_WE)
     string(REGEX REPLACE "^test_" "" base ${base})
@@ -36,7 +44,7 @@ function(quorate_unit_tests name)
     target_link_libraries(${target} PRIVATE ${ARG_DEPS} PkgConfig::CMOCKA)
     target_compile_definitions(${target} PRIVATE QUORATE_SOURCE_DIR="${CMAKE_SOURCE_DIR}")
     add_test(NAME ${target} COMMAND ${target})
-    set_tests_properties(${target} PROPERTIES LABELS "unit;${name}" TIMEOUT 120)
+    set_tests_properties(${target} PROPERTIES LABELS "unit;${name}" TIMEOUT ${QUORATE_UNIT_SECONDS_MAX})
     add_dependencies(unit_${name} ${target})
   endforeach()
 endfunction()
