@@ -44,9 +44,10 @@ static void serve_version(struct server *server, struct http1_request *request)
     http1_respond(request, 200, "application/json", bytes_of_str(body));
 }
 
-static void serve_metrics(struct http1_request *request)
+static void serve_metrics(struct server *server, struct http1_request *request)
 {
     struct buf text;
+    io_metrics_refresh(server);
     buf_init(&text, METRICS_BYTES_MAX);
     metrics_write(&text);
     http1_respond(request, 200, "text/plain; version=0.0.4; charset=utf-8", buf_bytes(&text));
@@ -60,7 +61,7 @@ static bool serve_common(struct server *server, struct http1_request *request,
     const char *path = http1_path(request);
     if (strcmp(path, "/metrics") == 0) {
         if (is_get(request)) {
-            serve_metrics(request);
+            serve_metrics(server, request);
         }
         return true;
     }

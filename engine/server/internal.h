@@ -492,6 +492,8 @@ void io_http_send_reply(struct server *server, struct reply *reply);
 
 void metrics_start(struct server *server);
 void metrics_refresh(struct server *server);
+/* At each scrape: what the I/O thread owns and frees first. */
+void io_metrics_refresh(const struct server *server);
 void metrics_stop(void);
 
 #endif

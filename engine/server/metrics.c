@@ -236,11 +236,9 @@ void metrics_refresh(struct server *server)
     struct raft_status status;
     struct mvcc_stats stats;
     struct watch_stats watch;
-    struct grpc_stats rpc;
     raft_status(server->raft, &status);
     mvcc_stats_read(server->mvcc, &stats);
     watch_hub_stats(server->watch_hub, &watch);
-    grpc_server_stats(server->grpc, &rpc);
     metric_set(&has_leader, status.leader != RAFT_NO_ID);
     metric_set(&is_leader, status.role == RAFT_LEADER);
     metric_set(&is_learner, atomic_load(&server->shared.is_learner));
@@ -256,8 +254,14 @@ void metrics_refresh(struct server *server)
     metric_set(&watchers, (int64_t)watch.watcher_count);
     metric_set(&watch_streams, (int64_t)watch.stream_count);
     metric_set(&slow_watchers, (int64_t)watch.slow_count);
-    metric_set(&client_received, (int64_t)rpc.received_bytes);
-    metric_set(&client_sent, (int64_t)rpc.sent_bytes);
     refresh_cluster_version(server);
     refresh_process();
+}
+
+void io_metrics_refresh(const struct server *server)
+{
+    struct grpc_stats rpc;
+    grpc_server_stats(server->grpc, &rpc);
+    metric_set(&client_received, (int64_t)rpc.received_bytes);
+    metric_set(&client_sent, (int64_t)rpc.sent_bytes);
 }
