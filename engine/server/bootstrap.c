@@ -15,6 +15,7 @@
 
 #include "base/alloc.h"
 #include "base/log.h"
+#include "engine/server/adopt.h"
 #include "engine/server/datadir.h"
 #include "engine/server/fetch.h"
 #include "engine/wal/snapfile.h"
@@ -340,6 +341,13 @@ static int check_position(const struct server *server, const struct wal_contents
                        "remove this member from the cluster and add a new one",
                        server->store_dir, server->applied_index, contents->mark.index);
     }
+    if (server->applied_index > contents->mark.index && server->conf_state.voter_count == 0) {
+        return err_set(err, E_UNSUPPORTED,
+                       "the store in %s does not say who the members are at index %" PRIu64
+                       ": etcd 3.4 leaves that out; take a snapshot with etcdctl, restore it with "
+                       "etcdutl and start on that directory",
+                       server->store_dir, server->applied_index);
+    }
     if (server->applied_index > last) {
         return err_set(err, E_CORRUPT,
                        "the log in %s ends at index %" PRIu64 " but the store holds %" PRIu64
@@ -463,7 +471,10 @@ static int restart(struct server *server, struct err *err)
     server->member_id = contents.metadata.node_id;
     server->cluster_id = contents.metadata.cluster_id;
     membership_set_cluster_id(server->membership, server->cluster_id);
-    rc = datadir_make(server->disk, server->store_dir, err);
+    rc = adopt_begin(server->disk, server->member_dir, server_map_bytes(server->config), err);
+    if (rc == 0) {
+        rc = datadir_make(server->disk, server->store_dir, err);
+    }
     if (rc == 0) {
         rc = state_open(server, err);
     }
@@ -475,6 +486,9 @@ static int restart(struct server *server, struct err *err)
     }
     if (rc == 0) {
         rc = check_position(server, &contents, err);
+    }
+    if (rc == 0) {
+        rc = adopt_finish(server->disk, server->member_dir, err);
     }
     if (rc == 0) {
         if (contents.tail != WAL_TAIL_CLEAN) {

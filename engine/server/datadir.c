@@ -81,10 +81,10 @@ static char *new_dir_path(const char *member_dir, uint64_t index)
     return str_printf("%s/" STORE_NAME ".%016" PRIx64 ".new", member_dir, index);
 }
 
-int store_dir_swap(const struct disk_seam *disk, const char *member_dir, uint64_t index,
-                   struct err *err)
+/* Puts the finished folder fresh in the place of member/store. */
+static int put_in_place(const struct disk_seam *disk, const char *member_dir, const char *fresh,
+                        struct err *err)
 {
-    char *fresh = new_dir_path(member_dir, index);
     char *store = str_printf("%s/" STORE_NAME, member_dir);
     char *old = str_printf("%s/" OLD_NAME, member_dir);
     remove_dir(disk, old);
@@ -103,9 +103,30 @@ int store_dir_swap(const struct disk_seam *disk, const char *member_dir, uint64_
     } else {
         remove_dir(disk, old);
     }
-    mem_free(fresh);
     mem_free(store);
     mem_free(old);
+    return rc;
+}
+
+int store_dir_swap(const struct disk_seam *disk, const char *member_dir, uint64_t index,
+                   struct err *err)
+{
+    char *fresh = new_dir_path(member_dir, index);
+    int rc = put_in_place(disk, member_dir, fresh, err);
+    mem_free(fresh);
+    return rc;
+}
+
+int store_dir_adopt(const struct disk_seam *disk, const char *member_dir, const char *db_path,
+                    uint64_t map_bytes, struct bolt_import *out_import, struct err *err)
+{
+    char *fresh = str_printf("%s/" STORE_NAME ".adopted.new", member_dir);
+    remove_dir(disk, fresh);
+    int rc = bolt_import(db_path, fresh, map_bytes, out_import, err);
+    if (rc == 0) {
+        rc = put_in_place(disk, member_dir, fresh, err);
+    }
+    mem_free(fresh);
     return rc;
 }
 

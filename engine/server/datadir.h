@@ -37,4 +37,10 @@ BASE_MUST_CHECK int snap_dir_settle(const struct disk_seam *disk, const char *sn
 BASE_MUST_CHECK int store_dir_swap(const struct disk_seam *disk, const char *member_dir,
                                    uint64_t index, struct err *err);
 
+/* Builds a store from a bbolt file at the file's own position and puts it in the place of
+ * member/store, which must be closed; synced. */
+BASE_MUST_CHECK int store_dir_adopt(const struct disk_seam *disk, const char *member_dir,
+                                    const char *db_path, uint64_t map_bytes,
+                                    struct bolt_import *out_import, struct err *err);
+
 #endif

@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Order: the store is whole and durable, it fits the log, then etcd's file loses its name. A crash
+ * in between leaves the file, and the next start begins again. */
+#include "engine/server/adopt.h"
+
+#include <inttypes.h>
+
+#include "base/alloc.h"
+#include "base/log.h"
+#include "engine/server/datadir.h"
+
+/* Pages of the store are less full than those of a compact bbolt file. */
+#define ROOM_FACTOR 2u
+
+static char *db_path_of(const char *member_dir)
+{
+    return str_printf("%s/snap/" ADOPT_DB_NAME, member_dir);
+}
+
+/* E_NOT_FOUND: there is none. */
+static int size_of(const struct disk_seam *disk, const char *path, uint64_t *out_bytes)
+{
+    struct disk_file *file;
+    int rc = disk->open(disk->ctx, path, DISK_READ, &file);
+    if (rc == 0) {
+        rc = disk->size(file, out_bytes);
+        disk->close(file);
+    }
+    return rc;
+}
+
+static int check_room(const struct disk_seam *disk, const char *member_dir, uint64_t db_bytes,
+                      struct err *err)
+{
+    uint64_t free_bytes = 0;
+    int rc = disk->free_bytes(disk->ctx, member_dir, &free_bytes);
+    if (rc != 0) {
+        return err_set(err, rc, "free space in %s: %s", member_dir, err_code_text(rc));
+    }
+    if (free_bytes / ROOM_FACTOR < db_bytes) {
+        return err_set(err, E_NO_SPACE,
+                       "%s holds data of etcd, which is read into a store of our own: that needs "
+                       "%" PRIu64 " free bytes and there are %" PRIu64,
+                       member_dir, db_bytes * ROOM_FACTOR, free_bytes);
+    }
+    return 0;
+}
+
+int adopt_begin(const struct disk_seam *disk, const char *member_dir, uint64_t map_bytes,
+                struct err *err)
+{
+    char *db_path = db_path_of(member_dir);
+    uint64_t db_bytes = 0;
+    struct bolt_import found;
+    int rc = size_of(disk, db_path, &db_bytes);
+    if (rc == E_NOT_FOUND) {
+        mem_free(db_path);
+        return 0;
+    }
+    if (rc != 0) {
+        err_set(err, rc, "open %s: %s", db_path, err_code_text(rc));
+    } else {
+        rc = check_room(disk, member_dir, db_bytes, err);
+    }
+    if (rc == 0) {
+        LOG_INFO("reading the data of etcd into a store of our own", LOG_STR("path", db_path),
+                 LOG_U64("bytes", db_bytes));
+        rc = store_dir_adopt(disk, member_dir, db_path, map_bytes, &found, err);
+    }
+    if (rc == 0) {
+        LOG_INFO("read the data of etcd", LOG_U64("consistent-index", found.consistent_index),
+                 LOG_I64("revision", found.revision), LOG_U64("key-records", found.key_records));
+    }
+    mem_free(db_path);
+    return rc;
+}
+
+int adopt_finish(const struct disk_seam *disk, const char *member_dir, struct err *err)
+{
+    char *db_path = db_path_of(member_dir);
+    char *snap_dir = str_printf("%s/snap", member_dir);
+    char *done = str_printf("%s/" ADOPT_DONE_NAME, snap_dir);
+    int rc = disk->rename(disk->ctx, db_path, done);
+    if (rc == 0) {
+        rc = disk->sync_dir(disk->ctx, snap_dir);
+    } else if (rc == E_NOT_FOUND) {
+        rc = 0; /* a directory of ours */
+    }
+    if (rc != 0) {
+        err_set(err, rc, "rename %s to %s: %s", db_path, done, err_code_text(rc));
+    }
+    mem_free(db_path);
+    mem_free(snap_dir);
+    mem_free(done);
+    return rc;
+}

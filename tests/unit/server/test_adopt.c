@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A data directory of etcd: when it is read, what a failure leaves, and that each step can be the
+ * last one before a crash. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/alloc.h"
+#include "engine/server/adopt.h"
+#include "engine/server/datadir.h"
+
+#define DB_OF_ETCD "tests/data/bolt/etcd-3.4-snapshot.db"
+#define MAP_BYTES  (64u << 20)
+
+struct fixture {
+    char dir[64], db[128], done[128], store[128];
+    struct disk_seam disk;
+    uint64_t free_bytes;
+};
+
+static int little_free(void *ctx, const char *path, uint64_t *out_bytes)
+{
+    (void)path;
+    *out_bytes = ((struct fixture *)ctx)->free_bytes;
+    return 0;
+}
+
+static void copy_file(const char *from, const char *to)
+{
+    FILE *in = fopen(from, "rb");
+    FILE *out = fopen(to, "wb");
+    char part[4096];
+    assert_non_null(in);
+    assert_non_null(out);
+    for (size_t size; (size = fread(part, 1, sizeof(part), in)) > 0;) {
+        assert_int_equal(fwrite(part, 1, size, out), size);
+    }
+    fclose(in);
+    fclose(out);
+}
+
+/* An empty member directory; with_db: and etcd's file in it. */
+static void fixture_init(struct fixture *fixture, bool with_db)
+{
+    snprintf(fixture->dir, sizeof(fixture->dir), "/tmp/quorate-adopt-XXXXXX");
+    assert_non_null(mkdtemp(fixture->dir));
+    char snap[128];
+    snprintf(snap, sizeof(snap), "%s/snap", fixture->dir);
+    assert_int_equal(mkdir(snap, 0700), 0);
+    snprintf(fixture->db, sizeof(fixture->db), "%s/snap/" ADOPT_DB_NAME, fixture->dir);
+    snprintf(fixture->done, sizeof(fixture->done), "%s/snap/" ADOPT_DONE_NAME, fixture->dir);
+    snprintf(fixture->store, sizeof(fixture->store), "%s/store", fixture->dir);
+    fixture->disk = *disk_posix();
+    if (with_db) {
+        copy_file(QUORATE_SOURCE_DIR "/" DB_OF_ETCD, fixture->db);
+    }
+}
+
+static void fixture_free(struct fixture *fixture)
+{
+    char *command = str_printf("rm -rf '%s'", fixture->dir);
+    assert_int_equal(system(command), 0);
+    mem_free(command);
+}
+
+static void a_directory_of_ours_is_left_alone(void **state)
+{
+    (void)state;
+    struct fixture fixture;
+    struct err err = {{0}};
+    fixture_init(&fixture, false);
+
+    assert_int_equal(adopt_begin(&fixture.disk, fixture.dir, MAP_BYTES, &err), 0);
+    assert_int_equal(adopt_finish(&fixture.disk, fixture.dir, &err), 0);
+
+    assert_int_not_equal(access(fixture.store, F_OK), 0);
+    assert_int_not_equal(access(fixture.done, F_OK), 0);
+    fixture_free(&fixture);
+}
+
+static void the_file_of_etcd_becomes_a_store_and_loses_its_name(void **state)
+{
+    (void)state;
+    struct fixture fixture;
+    struct err err = {{0}};
+    fixture_init(&fixture, true);
+
+    assert_int_equal(adopt_begin(&fixture.disk, fixture.dir, MAP_BYTES, &err), 0);
+    assert_int_equal(access(fixture.store, F_OK), 0);
+    assert_int_equal(access(fixture.db, F_OK), 0); /* until the store was found to fit */
+    assert_int_equal(adopt_finish(&fixture.disk, fixture.dir, &err), 0);
+
+    assert_int_not_equal(access(fixture.db, F_OK), 0);
+    assert_int_equal(access(fixture.done, F_OK), 0);
+    fixture_free(&fixture);
+}
+
+static void one_that_was_not_finished_begins_again(void **state)
+{
+    (void)state;
+    struct fixture fixture;
+    struct err err = {{0}};
+    fixture_init(&fixture, true);
+
+    assert_int_equal(adopt_begin(&fixture.disk, fixture.dir, MAP_BYTES, &err), 0);
+    assert_int_equal(adopt_begin(&fixture.disk, fixture.dir, MAP_BYTES, &err), 0);
+    assert_int_equal(adopt_finish(&fixture.disk, fixture.dir, &err), 0);
+
+    assert_int_equal(access(fixture.store, F_OK), 0);
+    assert_int_equal(access(fixture.done, F_OK), 0);
+    fixture_free(&fixture);
+}
+
+static void a_disk_without_room_is_told_before_anything_is_written(void **state)
+{
+    (void)state;
+    struct fixture fixture;
+    struct err err = {{0}};
+    fixture_init(&fixture, true);
+    fixture.disk.ctx = &fixture;
+    fixture.disk.free_bytes = little_free;
+    fixture.free_bytes = 1000;
+
+    assert_int_equal(adopt_begin(&fixture.disk, fixture.dir, MAP_BYTES, &err), E_NO_SPACE);
+
+    assert_non_null(strstr(err.text, "1000"));
+    assert_int_not_equal(access(fixture.store, F_OK), 0);
+    assert_int_equal(access(fixture.db, F_OK), 0);
+    fixture_free(&fixture);
+}
+
+static void a_damaged_file_leaves_no_store(void **state)
+{
+    (void)state;
+    struct fixture fixture;
+    struct err err = {{0}};
+    fixture_init(&fixture, true);
+    assert_int_equal(truncate(fixture.db, 4096), 0);
+
+    assert_int_equal(adopt_begin(&fixture.disk, fixture.dir, MAP_BYTES, &err), E_CORRUPT);
+
+    assert_int_not_equal(access(fixture.store, F_OK), 0);
+    assert_int_equal(access(fixture.db, F_OK), 0);
+    fixture_free(&fixture);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_directory_of_ours_is_left_alone),
+        cmocka_unit_test(the_file_of_etcd_becomes_a_store_and_loses_its_name),
+        cmocka_unit_test(one_that_was_not_finished_begins_again),
+        cmocka_unit_test(a_disk_without_room_is_told_before_anything_is_written),
+        cmocka_unit_test(a_damaged_file_leaves_no_store),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
