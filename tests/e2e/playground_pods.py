@@ -165,7 +165,7 @@ def a_volume_outlives_its_pod_and_its_container(play):
              **with_claim("keep"))
     play.wait(lambda: play.container("writer").get("restartCount") == 1 and "running" in play.container("writer")["state"],
               "the second life")
-    check(play.logs("writer").strip() == "2", "the second life finds the first one's line")
+    play.wait(lambda: play.logs("writer").strip() == "2", "the second life finds the first one's line")
     check(play.logs("writer", "previous=true").strip() == "1", "the log of the first life")
     node = play.seen("writer")["spec"]["nodeName"]
     play.delete("writer")
@@ -387,7 +387,7 @@ def deployments_replace_and_scale(play):
 
     def is_done(count):
         dep = play.get(apps + "/dep")
-        status = dep["status"]
+        status = dep.get("status", {})
         return status.get("observedGeneration") == dep["metadata"]["generation"] and all(
             status.get(key) == count for key in ("replicas", "updatedReplicas", "readyReplicas"))
 

@@ -183,12 +183,15 @@ static int spawn(struct kubelet *kubelet, struct pod *pod, struct container *con
     files_make_dirs(log);
     *slash = '/';
     files_make_dirs(environment->cwd);
+    char *account = volumes_account(kubelet, pod);
     struct process_spec spec = {.dir = kubelet->dir,
                                 .argv = environment->argv,
                                 .envp = environment->envp,
                                 .cwd = environment->cwd,
-                                .log_path = log};
+                                .log_path = log,
+                                .account = account};
     int rc = process_spawn(&spec, &container->pid, err);
+    mem_free(account);
     mem_free(log);
     mem_free(old);
     return rc;

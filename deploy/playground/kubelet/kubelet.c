@@ -23,6 +23,7 @@
 
 #define TICK_MS         30
 #define STOP_STEP_MS    20
+#define WORKLOADS_MS    1000
 #define HOSTS_BYTES_MAX (1024u * 1024u)
 #define NSSWITCH        "hosts: files\npasswd: files\ngroup: files\n"
 
@@ -127,7 +128,23 @@ static bool look(struct kubelet *kubelet)
            mirror_poll(&kubelet->config_maps, 0, NULL, NULL) &&
            mirror_poll(&kubelet->claims, 0, NULL, NULL) &&
            mirror_poll(&kubelet->volumes, 0, volumes_on_gone, kubelet) &&
+           mirror_poll(&kubelet->deployments, 0, NULL, NULL) &&
+           mirror_poll(&kubelet->jobs, 0, NULL, NULL) &&
            mirror_poll(&kubelet->pods_seen, 0, NULL, NULL);
+}
+
+/* After changes, and once a while for what waits; its own writes are seen first by the next look.
+ */
+static void step_workloads(struct kubelet *kubelet)
+{
+    uint64_t changes =
+        kubelet->pods_seen.changes + kubelet->deployments.changes + kubelet->jobs.changes;
+    uint64_t now_ms = kubelet_now_ms();
+    if (changes != kubelet->workload_changes || now_ms >= kubelet->workload_next_ms) {
+        kubelet->workload_changes = changes;
+        kubelet->workload_next_ms = now_ms + WORKLOADS_MS;
+        workloads_step(kubelet);
+    }
 }
 
 /* Does what changes ask for; false when the store is closing. */
@@ -136,6 +153,7 @@ static bool tick(struct kubelet *kubelet)
     if (!look(kubelet)) {
         return false;
     }
+    step_workloads(kubelet);
     uint64_t placement =
         kubelet->pods_seen.changes + kubelet->nodes.changes + kubelet->claims.changes;
     while (placement != kubelet->schedule_changes) {
@@ -290,6 +308,8 @@ static int open_mirrors(struct kubelet *kubelet, struct err *err)
                 {&kubelet->config_maps, "configmaps"},
                 {&kubelet->claims, "persistentvolumeclaims"},
                 {&kubelet->volumes, "persistentvolumes"},
+                {&kubelet->deployments, "deployments.apps"},
+                {&kubelet->jobs, "jobs.batch"},
                 {&kubelet->pods_seen, "pods"}};
     int rc = 0;
     for (size_t i = 0; i < ARRAY_COUNT(rows) && rc == 0; i++) {
@@ -305,9 +325,9 @@ static void free_all(struct kubelet *kubelet)
         pod_free(kubelet->pods);
         kubelet->pods = next;
     }
-    struct mirror *mirrors[] = {&kubelet->nodes,       &kubelet->services, &kubelet->secrets,
-                                &kubelet->config_maps, &kubelet->claims,   &kubelet->volumes,
-                                &kubelet->pods_seen};
+    struct mirror *mirrors[] = {&kubelet->nodes,       &kubelet->services,    &kubelet->secrets,
+                                &kubelet->config_maps, &kubelet->claims,      &kubelet->volumes,
+                                &kubelet->pods_seen,   &kubelet->deployments, &kubelet->jobs};
     for (size_t i = 0; i < ARRAY_COUNT(mirrors); i++) {
         mirror_close(mirrors[i]);
     }

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The kubelets and the scheduler of the playground: Pods of the API server run as processes of
- * this machine, on nodes that exist in name only and can be lost.
+ * The kubelets, the scheduler and the controllers of Deployments and Jobs of the playground: Pods
+ * of the API server run as processes of this machine, on nodes that exist in name only and can be
+ * lost.
  *
  * What differs from a real node: images are local programs (a table); processes run as the user of
  * the playground in folders of their own; mount paths and 0.0.0.0/127.0.0.1 in command, args and
  * env are rewritten (rewrite.h); each Pod has two loopback addresses; Services have no cluster IP,
- * their names give the Pods' addresses (hosts.h); limits and securityContext have no effect.
+ * their names give the Pods' addresses (hosts.h); limits and securityContext have no effect; all
+ * service accounts have the one token there is; Deployments own their Pods without ReplicaSets.
  */
 #ifndef PLAYGROUND_KUBELET_KUBELET_H
 #define PLAYGROUND_KUBELET_KUBELET_H

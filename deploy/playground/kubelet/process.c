@@ -106,6 +106,24 @@ static int set_names_error(struct err *err, const char *step, int errnum)
                    step, strerror(errnum));
 }
 
+/* Shows the folder where clients inside a Pod look for their token. Only system calls. */
+static const char *show_account(const char *folder)
+{
+    static const char *const FOLDERS[] = {"/run/secrets", "/run/secrets/kubernetes.io",
+                                          "/run/secrets/kubernetes.io/serviceaccount"};
+    if (mount("none", "/run", "tmpfs", MS_NOSUID | MS_NODEV, "size=64k,mode=755") != 0) {
+        return "mount a private /run";
+    }
+    for (size_t i = 0; i < ARRAY_COUNT(FOLDERS); i++) {
+        if (mkdir(FOLDERS[i], 0755) != 0) {
+            return "make the folder of the service account";
+        }
+    }
+    return mount(folder, FOLDERS[ARRAY_COUNT(FOLDERS) - 1], NULL, MS_BIND, NULL) != 0
+               ? "bind the folder of the service account"
+               : NULL;
+}
+
 int process_enter_names(const char *dir, struct err *err)
 {
     struct plan plan;
@@ -176,6 +194,9 @@ BASE_NORETURN static void run_child(const struct process_spec *spec, const struc
     reset_signals();
     setsid();
     const char *step = enter_names(plan);
+    if (step == NULL && spec->account != NULL) {
+        step = show_account(spec->account);
+    }
     if (step != NULL) {
         report(step);
     }

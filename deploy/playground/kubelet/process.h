@@ -23,6 +23,8 @@ struct process_spec {
     char *const *envp;
     const char *cwd;
     const char *log_path; /* appended to; NULL: /dev/null */
+    const char *account;  /* folder shown at /var/run/secrets/kubernetes.io/serviceaccount, in
+                             place of all of /run; NULL: none */
 };
 
 /* Moves the calling process, which must have one thread, into the playground's names. */

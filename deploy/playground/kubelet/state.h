@@ -92,12 +92,16 @@ struct kubelet {
     struct mirror volumes;
     struct mirror secrets;
     struct mirror config_maps;
+    struct mirror deployments;
+    struct mirror jobs;
     struct pod *pods;
     uint32_t address_block; /* 127.x.y.0: x and y */
     uint32_t address_next;
     uint64_t hosts_changes; /* sum of changes that the hosts file shows */
     uint64_t schedule_changes;
     uint64_t files_changes;
+    uint64_t workload_changes;
+    uint64_t workload_next_ms;
 };
 
 /* Milliseconds that never go back. */
@@ -119,6 +123,8 @@ void addresses_give(struct kubelet *kubelet, struct pod *pod);
 
 /* volumes.c: folders of a Pod's volumes. E_AGAIN: not yet, the text says why. */
 BASE_MUST_CHECK int volumes_prepare(struct kubelet *kubelet, struct pod *pod, struct err *err);
+/* Gives the folder with the Pod's token, CA and namespace (mem_free); NULL: it wants none. */
+char *volumes_account(const struct kubelet *kubelet, const struct pod *pod);
 /* Writes Secrets, ConfigMaps and such again where they have changed. */
 void volumes_refresh(struct kubelet *kubelet, struct pod *pod);
 /* Where the Pod's volumes already are: a node's name (borrowed), NULL: anywhere. E_AGAIN with a
@@ -190,6 +196,9 @@ struct container *status_next_init(const struct pod *pod);
 
 /* scheduler.c: gives Pods their nodes; true when one got it (the mirrors are behind then). */
 bool scheduler_step(struct kubelet *kubelet);
+
+/* workloads.c: what the controllers of Deployments and Jobs do. */
+void workloads_step(struct kubelet *kubelet);
 
 /* logs.c: gives the path of the log of one life (mem_free). */
 char *logs_path(const char *dir, const char *pod_uid, const char *container, int64_t restart_count);

@@ -311,6 +311,47 @@ void volumes_refresh(struct kubelet *kubelet, struct pod *pod)
     }
 }
 
+/* The Pod's own word counts before that of its service account. */
+static bool wants_account(const struct kubelet *kubelet, const struct pod *pod)
+{
+    const struct json *own = json_path(pod->object, "spec.automountServiceAccountToken");
+    if (own != NULL) {
+        return json_truth(own, true);
+    }
+    struct json *account = NULL;
+    const char *name = json_path_str(pod->object, "spec.serviceAccountName", "default");
+    if (store_get(kubelet->config.store, "serviceaccounts", pod->ns, name, &account, NULL) != 0) {
+        return false;
+    }
+    bool wants = json_path_truth(account, "automountServiceAccountToken", true);
+    json_free(account);
+    return wants;
+}
+
+char *volumes_account(const struct kubelet *kubelet, const struct pod *pod)
+{
+    static const struct {
+        const char *from; /* in the playground's folder */
+        const char *to;
+    } FILES[] = {{"token", "token"}, {"tls.crt", "ca.crt"}};
+    if (!wants_account(kubelet, pod)) {
+        return NULL;
+    }
+    char *folder = str_printf("%s/serviceaccount", pod->dir);
+    files_make_dirs(folder);
+    for (size_t i = 0; i < ARRAY_COUNT(FILES); i++) {
+        char *path = str_printf("%s/%s", kubelet->dir, FILES[i].from);
+        char *text = files_read_text(path, FILE_BYTES_MAX);
+        if (text != NULL) {
+            put_file(folder, FILES[i].to, text, strlen(text), 0600);
+        }
+        mem_free(text);
+        mem_free(path);
+    }
+    put_file(folder, "namespace", pod->ns, strlen(pod->ns), 0600);
+    return folder;
+}
+
 /* Removes a volume's folder if it is one of ours. */
 static void remove_folder(const struct kubelet *kubelet, const char *folder)
 {
