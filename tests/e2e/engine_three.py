@@ -3,11 +3,12 @@
 """Three members: what one is told, all say; leaders die, members come, are promoted, go and catch up by snapshot."""
 import json
 import os
+import signal
 import sys
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib"))
-from quorate import Cluster, Member, Suite, Watcher, ctl, http, wait_for  # noqa: E402
+from quorate import Cluster, Load, Member, Suite, Watcher, ctl, ctl_start, http, wait_for  # noqa: E402
 
 
 def error_of(result):
@@ -279,6 +280,46 @@ def catching_up_by_snapshot(suite):
     suite.check("HashKV is equal on all four", c.hashes_agree(), c.hashes())
 
 
+def paused_members(suite):
+    """A member that stands still for a while and does not know it: no stale reads, no gap in a watch."""
+    c = Cluster(suite, flags={"snapshot-count": "50", "snapshot-catchup-entries": "10"}).start()
+    c.members[0].ctl("put", "turn", "old")
+    leader = c.leader()
+    others = [m for m in c.members if m is not leader]
+    leader.process.send_signal(signal.SIGSTOP)
+    put = wait_for(lambda: ctl([others[0].client], "put", "turn", "new", "--command-timeout=500ms").code == 0, 15)
+    suite.check("the leader stands still: the others elect and go on", put, others[0].log()[-600:])
+    reads = [ctl_start([leader.client], "get", "turn", "--print-value-only", "--command-timeout=10s") for _ in range(5)]
+    time.sleep(0.3)
+    leader.process.send_signal(signal.SIGCONT)
+    said = [read.communicate()[0] for read in reads]
+    suite.check("awake again, it answers no linearizable read with what it believed", not any("old" in text for text in said), said)
+    suite.check("and follows", wait_for(lambda: leader.ctl("get", "turn", "--print-value-only").out == "new\n"), leader.log()[-600:])
+    follower = [m for m in c.followers()][0]
+    up = [m for m in c.members if m is not follower][0]
+    watch = Watcher(suite, [follower.client], "--prefix", "p/")
+    compacted = Watcher(suite, [follower.client], "--prefix", "none/")
+    lease = follower.ctl("lease", "grant", "3000").out.split()[1]
+    time.sleep(1)
+    up.ctl("put", "p/first", "x")
+    watch.wait("p/first")
+    follower.process.send_signal(signal.SIGSTOP)
+    for i in range(150):
+        up.ctl("put", f"p/{i}", "x")
+    # More than sockets hold, so that the log is cut before what the follower still gets from them.
+    Load(suite, [up.client], streams=10, count=4000, bytes=20000, keys=10).finish()
+    follower.process.send_signal(signal.SIGCONT)
+    watched = watch.wait("p/149\nx", 30)
+    keys = [line for line in watch.text().split() if line.startswith("p/")]
+    suite.check("a follower that stood still gets a snapshot under an open watch", follower.wait_log("applied snapshot", 20) and "applied snapshot" in follower.log(), follower.log()[-600:])
+    suite.check("the watch misses nothing and repeats nothing", watched and keys == ["p/first"] + [f"p/{i}" for i in range(150)], keys[-5:])
+    follower.ctl("put", "--lease=" + lease, "none/1", "y")
+    suite.check("other watches go on as well", compacted.wait("none/1\ny"), compacted.text())
+    suite.check("HashKV is equal on all members", c.hashes_agree(), c.hashes())
+    watch.stop()
+    compacted.stop()
+
+
 if __name__ == "__main__":
     sys.exit(Suite("engine-three").run([reading_and_writing, streams_through_followers, leaders, membership,
-                                        reconfiguration_is_guarded, catching_up_by_snapshot]))
+                                        reconfiguration_is_guarded, catching_up_by_snapshot, paused_members]))
