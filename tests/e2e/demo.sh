@@ -19,7 +19,7 @@ dir=$(mktemp -d "${TMPDIR:-/tmp}/quorate-demo.XXXXXX")
 export KUBECONFIG=$dir/kubeconfig
 playground=$bin/quorate-playground
 endpoint=http://$cluster-client.default.svc:2379
-playground_pid='' operator_pid=''
+playground_pid='' operator_pid='' writer_pid=''
 
 if [ -t 1 ]; then bold=$'\033[1m' dim=$'\033[2m' green=$'\033[32m' red=$'\033[31m' plain=$'\033[0m'
 else bold='' dim='' green='' red='' plain=''; fi
@@ -32,7 +32,7 @@ title() { printf '\n%s%s%s\n' "$bold" "$*" "$plain"; }
 
 clean_up() {
     local pid
-    for pid in $operator_pid $playground_pid; do
+    for pid in $writer_pid $operator_pid $playground_pid; do
         kill "$pid" 2>/dev/null || true
         wait "$pid" 2>/dev/null || true
     done
@@ -118,7 +118,9 @@ start() {
     k apply -f "$root/crd/etcdclusters.yaml" -f "$root/crd/etcdmembers.yaml" >/dev/null
     k wait --for=condition=Established --timeout=20s crd/etcdclusters.quorate.dev crd/etcdmembers.quorate.dev \
         >/dev/null
-    inside "$bin/quorate-operator" --kubeconfig "$KUBECONFIG" --metrics-address 0 --log-format console \
+    # Not by the function: the process in the background must be the operator itself.
+    "$playground" exec-env --dir "$dir/playground" -- \
+        "$bin/quorate-operator" --kubeconfig "$KUBECONFIG" --metrics-address 0 --log-format console \
         >"$dir/operator.log" 2>&1 &
     operator_pid=$!
     say "the operator runs"
@@ -175,10 +177,12 @@ lose_member() {
     killed=$(now_ms)
     say "$("$playground" pod destroy "$victim" --dir "$dir/playground")"
     write_again "$killed" &
+    writer_pid=$!
     wait_for 180 "$victim is removed" has_left "$victim"
     wait_for 180 "three members are ready again" is_settled 3
     replaced_s=$(since "$killed")
-    wait $! || fail "no write after the loss"
+    wait "$writer_pid" || fail "no write after the loss"
+    writer_pid=''
     serving_s=$(cat "$dir/serving")
     members
     read_keys
