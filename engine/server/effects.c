@@ -146,6 +146,14 @@ static void persist(struct server *server, const struct raft_effects *effects)
     }
 }
 
+void persist_drop(struct server *server)
+{
+    if (server->persist_after_install != NULL) {
+        persist_job_free(server->persist_after_install);
+        server->persist_after_install = NULL;
+    }
+}
+
 /* WAL thread: the snapshot's record is in the log. */
 void wal_persist_after_install(struct server *server)
 {
@@ -249,7 +257,7 @@ static void publish_status(struct server *server)
 void effects_run(struct server *server)
 {
     struct raft_effects effects;
-    while (!server->installing && raft_take_effects(server->raft, &effects)) {
+    while (!server->installing && !server->ended && raft_take_effects(server->raft, &effects)) {
         if (effects.role_changed) {
             publish_status(server);
             cluster_on_role_change(server);

@@ -47,7 +47,7 @@ static void state_arrived(void *ctx)
 {
     struct arrival *arrival = ctx;
     struct server *server = arrival->server;
-    if (server->install != NULL || server->arrived_path != NULL ||
+    if (server->install != NULL || server->arrived_path != NULL || server->ended ||
         arrival->message.snapshot == NULL) {
         /* One is being installed; the same index has the same path, and it is being read. */
         if (!str_equal(arrival->db_path, server->arrived_path)) {

@@ -93,6 +93,7 @@ struct request {
     struct bytes wire;
     request_fn run;
     request_fn after_proof; /* see lease_leadership_is_sure */
+    bool is_proved;
     bool require_leader;
     bool log_counted; /* counted in server->waiting_count */
     uint64_t started_ns;
@@ -381,6 +382,7 @@ void reads_on_leader_change(struct server *server);
 
 void wal_flush_turn(void *server);
 void wal_persist_after_install(struct server *server);
+void persist_drop(struct server *server);
 void effects_run(struct server *server);
 
 /* Applies what is committed while the tail has room; the rest waits for the store. */

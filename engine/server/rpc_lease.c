@@ -275,6 +275,7 @@ static void leadership_proved(struct server *server, struct request *request)
 {
     request_fn run = request->after_proof;
     server->leadership_doubted = false;
+    request->is_proved = true;
     run(server, request);
 }
 
@@ -282,6 +283,10 @@ static void leadership_proved(struct server *server, struct request *request)
  * it stood still from giving leases a life that its successor knows nothing of. */
 bool lease_leadership_is_sure(struct server *server, struct request *request, request_fn run)
 {
+    if (request->is_proved) {
+        request->is_proved = false; /* good for this once */
+        return true;
+    }
     uint64_t late =
         LEADERSHIP_SURE_TICKS * (uint64_t)server->config->heartbeat_ms + server->last_tick_ms;
     server->leadership_doubted = server->leadership_doubted || server_now_ms(server) > late;
