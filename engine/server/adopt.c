@@ -8,6 +8,8 @@
 #include "base/alloc.h"
 #include "base/log.h"
 #include "engine/server/datadir.h"
+#include "engine/server/internal.h"
+#include "engine/store/lmdb_store.h"
 
 /* Pages of the store are less full than those of a compact bbolt file. */
 #define ROOM_FACTOR 2u
@@ -46,8 +48,51 @@ static int check_room(const struct disk_seam *disk, const char *member_dir, uint
     return 0;
 }
 
-int adopt_begin(const struct disk_seam *disk, const char *member_dir, uint64_t map_bytes,
-                struct err *err)
+/* Whether the store says who the members are at its index. */
+static int knows_members(const char *store_dir, uint64_t map_bytes, bool *out_knows,
+                         struct err *err)
+{
+    struct lmdb_store *store;
+    struct store_view *view;
+    struct raft_conf_state conf;
+    int rc = lmdb_store_open(store_dir, map_bytes, &store, err);
+    if (rc != 0) {
+        return rc;
+    }
+    const struct store_seam *seam = lmdb_store_seam(store);
+    rc = seam->view_begin(seam->ctx, &view);
+    if (rc == 0) {
+        rc = cluster_load_conf_state(seam, view, &conf);
+        seam->view_end(view);
+    }
+    lmdb_store_close(store);
+    if (rc != 0 && rc != E_NOT_FOUND) {
+        return err_set(err, rc, "read %s: %s", store_dir, err_code_text(rc));
+    }
+    *out_knows = rc == 0 && conf.voter_count > 0;
+    return 0;
+}
+
+/*
+ * etcd 3.4 does not keep the configuration in its file, and the members it keeps may be ahead of
+ * its index. With the whole log there, nothing of the file is needed.
+ */
+static int drop_when_log_is_whole(const struct disk_seam *disk, const char *member_dir,
+                                  uint64_t mark_index, uint64_t map_bytes, struct err *err)
+{
+    char *store_dir = str_printf("%s/store", member_dir);
+    bool knows = true;
+    int rc = mark_index == 0 ? knows_members(store_dir, map_bytes, &knows, err) : 0;
+    if (rc == 0 && !knows) {
+        LOG_INFO("the file does not name the members, the log is whole: reading that instead");
+        store_dir_remove(disk, member_dir);
+    }
+    mem_free(store_dir);
+    return rc;
+}
+
+int adopt_begin(const struct disk_seam *disk, const char *member_dir, uint64_t mark_index,
+                uint64_t map_bytes, struct err *err)
 {
     char *db_path = db_path_of(member_dir);
     uint64_t db_bytes = 0;
@@ -70,6 +115,7 @@ int adopt_begin(const struct disk_seam *disk, const char *member_dir, uint64_t m
     if (rc == 0) {
         LOG_INFO("read the data of etcd", LOG_U64("consistent-index", found.consistent_index),
                  LOG_I64("revision", found.revision), LOG_U64("key-records", found.key_records));
+        rc = drop_when_log_is_whole(disk, member_dir, mark_index, map_bytes, err);
     }
     mem_free(db_path);
     return rc;

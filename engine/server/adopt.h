@@ -15,11 +15,13 @@
 
 /*
  * Before the store is opened, the log being locked. Does nothing where there is no member/snap/db:
- * else that file is newer than any store beside it, and the store is built from it. E_NO_SPACE when
+ * else that file is newer than any store beside it, and the store is built from it. mark_index is
+ * that of the newest snapshot which the log knows; at 0, with a file that does not name the members
+ * (etcd 3.4), there is no store afterwards and the log is read from its beginning. E_NO_SPACE when
  * the disk cannot hold both; etcd's file is as it was, whatever comes back.
  */
 BASE_MUST_CHECK int adopt_begin(const struct disk_seam *disk, const char *member_dir,
-                                uint64_t map_bytes, struct err *err);
+                                uint64_t mark_index, uint64_t map_bytes, struct err *err);
 
 /* After the store was found to fit the log: etcd's file loses its name. */
 BASE_MUST_CHECK int adopt_finish(const struct disk_seam *disk, const char *member_dir,

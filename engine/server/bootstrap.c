@@ -468,10 +468,14 @@ static int restart(struct server *server, struct err *err)
     if (rc != 0) {
         return rc;
     }
+    if (contents.mark.index == mark.index) {
+        contents.mark = mark; /* the log of etcd 3.4 names no members in it, the .snap file does */
+    }
     server->member_id = contents.metadata.node_id;
     server->cluster_id = contents.metadata.cluster_id;
     membership_set_cluster_id(server->membership, server->cluster_id);
-    rc = adopt_begin(server->disk, server->member_dir, server_map_bytes(server->config), err);
+    rc = adopt_begin(server->disk, server->member_dir, mark.index, server_map_bytes(server->config),
+                     err);
     if (rc == 0) {
         rc = datadir_make(server->disk, server->store_dir, err);
     }

@@ -214,3 +214,10 @@ int snap_dir_settle(const struct disk_seam *disk, const char *snap_dir, struct e
     int rc = disk->list_dir(disk->ctx, snap_dir, remove_received, &removal);
     return rc == 0 ? 0 : err_set(err, rc, "read directory %s: %s", snap_dir, err_code_text(rc));
 }
+
+void store_dir_remove(const struct disk_seam *disk, const char *member_dir)
+{
+    char *store = str_printf("%s/" STORE_NAME, member_dir);
+    remove_dir(disk, store);
+    mem_free(store);
+}

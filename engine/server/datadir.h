@@ -43,4 +43,7 @@ BASE_MUST_CHECK int store_dir_adopt(const struct disk_seam *disk, const char *me
                                     const char *db_path, uint64_t map_bytes,
                                     struct bolt_import *out_import, struct err *err);
 
+/* Removes member/store, which must be closed. */
+void store_dir_remove(const struct disk_seam *disk, const char *member_dir);
+
 #endif

@@ -19,6 +19,7 @@
 
 #define DB_OF_ETCD "tests/data/bolt/etcd-3.4-snapshot.db"
 #define MAP_BYTES  (64u << 20)
+#define MARK_INDEX 1u
 
 struct fixture {
     char dir[64], db[128], done[128], store[128];
@@ -78,7 +79,7 @@ static void a_directory_of_ours_is_left_alone(void **state)
     struct err err = {{0}};
     fixture_init(&fixture, false);
 
-    assert_int_equal(adopt_begin(&fixture.disk, fixture.dir, MAP_BYTES, &err), 0);
+    assert_int_equal(adopt_begin(&fixture.disk, fixture.dir, MARK_INDEX, MAP_BYTES, &err), 0);
     assert_int_equal(adopt_finish(&fixture.disk, fixture.dir, &err), 0);
 
     assert_int_not_equal(access(fixture.store, F_OK), 0);
@@ -93,7 +94,7 @@ static void the_file_of_etcd_becomes_a_store_and_loses_its_name(void **state)
     struct err err = {{0}};
     fixture_init(&fixture, true);
 
-    assert_int_equal(adopt_begin(&fixture.disk, fixture.dir, MAP_BYTES, &err), 0);
+    assert_int_equal(adopt_begin(&fixture.disk, fixture.dir, MARK_INDEX, MAP_BYTES, &err), 0);
     assert_int_equal(access(fixture.store, F_OK), 0);
     assert_int_equal(access(fixture.db, F_OK), 0); /* until the store was found to fit */
     assert_int_equal(adopt_finish(&fixture.disk, fixture.dir, &err), 0);
@@ -110,12 +111,25 @@ static void one_that_was_not_finished_begins_again(void **state)
     struct err err = {{0}};
     fixture_init(&fixture, true);
 
-    assert_int_equal(adopt_begin(&fixture.disk, fixture.dir, MAP_BYTES, &err), 0);
-    assert_int_equal(adopt_begin(&fixture.disk, fixture.dir, MAP_BYTES, &err), 0);
+    assert_int_equal(adopt_begin(&fixture.disk, fixture.dir, MARK_INDEX, MAP_BYTES, &err), 0);
+    assert_int_equal(adopt_begin(&fixture.disk, fixture.dir, MARK_INDEX, MAP_BYTES, &err), 0);
     assert_int_equal(adopt_finish(&fixture.disk, fixture.dir, &err), 0);
 
     assert_int_equal(access(fixture.store, F_OK), 0);
     assert_int_equal(access(fixture.done, F_OK), 0);
+    fixture_free(&fixture);
+}
+
+static void a_file_that_names_no_members_gives_way_to_a_whole_log(void **state)
+{
+    (void)state;
+    struct fixture fixture;
+    struct err err = {{0}};
+    fixture_init(&fixture, true); /* etcd 3.4 wrote it */
+
+    assert_int_equal(adopt_begin(&fixture.disk, fixture.dir, 0, MAP_BYTES, &err), 0);
+
+    assert_int_not_equal(access(fixture.store, F_OK), 0);
     fixture_free(&fixture);
 }
 
@@ -129,7 +143,8 @@ static void a_disk_without_room_is_told_before_anything_is_written(void **state)
     fixture.disk.free_bytes = little_free;
     fixture.free_bytes = 1000;
 
-    assert_int_equal(adopt_begin(&fixture.disk, fixture.dir, MAP_BYTES, &err), E_NO_SPACE);
+    assert_int_equal(adopt_begin(&fixture.disk, fixture.dir, MARK_INDEX, MAP_BYTES, &err),
+                     E_NO_SPACE);
 
     assert_non_null(strstr(err.text, "1000"));
     assert_int_not_equal(access(fixture.store, F_OK), 0);
@@ -145,7 +160,8 @@ static void a_damaged_file_leaves_no_store(void **state)
     fixture_init(&fixture, true);
     assert_int_equal(truncate(fixture.db, 4096), 0);
 
-    assert_int_equal(adopt_begin(&fixture.disk, fixture.dir, MAP_BYTES, &err), E_CORRUPT);
+    assert_int_equal(adopt_begin(&fixture.disk, fixture.dir, MARK_INDEX, MAP_BYTES, &err),
+                     E_CORRUPT);
 
     assert_int_not_equal(access(fixture.store, F_OK), 0);
     assert_int_equal(access(fixture.db, F_OK), 0);
@@ -158,6 +174,7 @@ int main(void)
         cmocka_unit_test(a_directory_of_ours_is_left_alone),
         cmocka_unit_test(the_file_of_etcd_becomes_a_store_and_loses_its_name),
         cmocka_unit_test(one_that_was_not_finished_begins_again),
+        cmocka_unit_test(a_file_that_names_no_members_gives_way_to_a_whole_log),
         cmocka_unit_test(a_disk_without_room_is_told_before_anything_is_written),
         cmocka_unit_test(a_damaged_file_leaves_no_store),
     };
