@@ -4,6 +4,7 @@
 Import this before anything else of lib: it builds what is missing (ten minutes the first time) and ends the
 suite with 77, "skipped", where there is no Go."""
 import os
+import shutil
 import subprocess
 import sys
 
@@ -23,6 +24,7 @@ def build():
 
 TOOLS = build()
 ETCD, ETCDCTL, ETCDUTL = (os.path.join(TOOLS, name) for name in ("etcd", "etcdctl", "etcdutl"))
+ETCDCTL_OLD = os.environ.get("ETCDCTL_BIN") or shutil.which("etcdctl")  # of Debian: 3.4
 os.environ["ETCDCTL_BIN"] = ETCDCTL
 
 import quorate  # noqa: E402  (it reads ETCDCTL_BIN when it is imported)
