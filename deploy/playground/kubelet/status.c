@@ -141,6 +141,30 @@ static void set_addresses(const struct pod *pod, const char *node_ip, struct jso
     }
 }
 
+static const struct json *condition_of(const struct json *conditions, const char *type)
+{
+    for (size_t i = 0; i < json_count(conditions); i++) {
+        if (str_equal(json_path_str(json_at(conditions, i), "type", NULL), type)) {
+            return json_at(conditions, i);
+        }
+    }
+    return NULL;
+}
+
+/* The conditions as last written, and what others have set since. */
+static struct json *old_conditions(const struct pod *pod)
+{
+    const struct json *written = json_get(pod->written, "conditions");
+    const struct json *seen = json_path(pod->object, "status.conditions");
+    struct json *conditions = written == NULL ? json_array() : json_copy(written);
+    for (size_t i = 0; i < json_count(seen); i++) {
+        if (condition_of(conditions, json_path_str(json_at(seen, i), "type", "")) == NULL) {
+            json_append(conditions, json_copy(json_at(seen, i)));
+        }
+    }
+    return conditions;
+}
+
 struct json *status_make(const struct pod *pod, const char *node_ip)
 {
     struct json *holder = json_object();
@@ -149,9 +173,7 @@ struct json *status_make(const struct pod *pod, const char *node_ip)
     if (pod->reason != NULL) {
         json_set_str(status, "reason", pod->reason);
     }
-    const struct json *before = pod->written != NULL ? json_get(pod->written, "conditions")
-                                                     : json_path(pod->object, "status.conditions");
-    json_set(status, "conditions", before == NULL ? json_array() : json_copy(before));
+    json_set(status, "conditions", old_conditions(pod));
     set_conditions(pod, holder);
     set_addresses(pod, node_ip, status);
     json_set_str(status, "startTime", pod->started_at);
