@@ -71,6 +71,22 @@ void peer_remove_all(struct peer_transport *transport)
     }
 }
 
+void peer_keep_only(struct peer_transport *transport, const uint64_t *ids, uint32_t count)
+{
+    size_t cursor = 0;
+    void *value;
+    while (map_next(&transport->peers, &cursor, NULL, &value)) {
+        struct peer *peer = value;
+        bool keep = false;
+        for (uint32_t i = 0; i < count; i++) {
+            keep = keep || ids[i] == peer->id;
+        }
+        if (!keep) {
+            peer_remove(transport, peer->id);
+        }
+    }
+}
+
 void peer_transport_free(struct peer_transport *transport)
 {
     if (transport == NULL) {

@@ -65,6 +65,9 @@ void peer_add(struct peer_transport *transport, uint64_t id, const char *const *
 void peer_remove(struct peer_transport *transport, uint64_t id);
 void peer_remove_all(struct peer_transport *transport);
 
+/* Ends the links to all but these. */
+void peer_keep_only(struct peer_transport *transport, const uint64_t *ids, uint32_t count);
+
 /* Sends; takes the messages' contents (each is cleared). Unknown addressees are dropped and
  * reported. */
 void peer_send(struct peer_transport *transport, struct raft_message *messages, uint32_t count);

@@ -253,7 +253,9 @@ struct link_job {
     struct server *server;
     uint64_t id;
     struct url_list urls;
-    bool remove, remove_all;
+    bool remove, keep_only;
+    uint64_t kept[RAFT_MEMBERS_MAX];
+    uint32_t kept_count;
 };
 
 static void io_link(void *ctx)
@@ -261,8 +263,8 @@ static void io_link(void *ctx)
     struct link_job *job = ctx;
     if (job->server->io_closed) {
         /* links are gone */
-    } else if (job->remove_all) {
-        peer_remove_all(job->server->peers);
+    } else if (job->keep_only) {
+        peer_keep_only(job->server->peers, job->kept, job->kept_count);
     } else if (job->remove) {
         peer_remove(job->server->peers, job->id);
     } else {
@@ -309,9 +311,13 @@ static void refresh_links(struct server *server)
 
 void cluster_sync_peers(struct server *server)
 {
-    struct link_job *clear = link_new(server, 0);
-    clear->remove_all = true;
-    loop_post(server->io.loop, io_link, clear);
+    struct link_job *others = link_new(server, 0);
+    others->keep_only = true;
+    for (size_t i = 0;
+         i < membership_count(server->membership) && others->kept_count < RAFT_MEMBERS_MAX; i++) {
+        others->kept[others->kept_count++] = membership_at(server->membership, i)->id;
+    }
+    loop_post(server->io.loop, io_link, others);
     for (size_t i = 0; i < membership_count(server->membership); i++) {
         cluster_link_member(server, membership_at(server->membership, i));
     }

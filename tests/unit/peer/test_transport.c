@@ -89,6 +89,27 @@ static void members_exchange_messages_over_streams(void **state)
     pair_free(pair);
 }
 
+static void those_that_stay_keep_their_links(void **state)
+{
+    (void)state;
+    struct pair *pair = pair_new();
+    const char *urls[] = {"http://127.0.0.1:1"};
+    const uint64_t stay[] = {1, 2};
+    pair_start(pair);
+    peer_add(pair->a->transport, 9, urls, 1);
+    world_until(&pair->world, both_active, pair);
+    uint64_t since = peer_active_since_ms(pair->a->transport, 2);
+    size_t before = pair->a->unreachable_count;
+    peer_keep_only(pair->a->transport, stay, 2);
+    node_knows(pair->a, pair->b);
+    world_pass(&pair->world, 50);
+    assert_int_equal(peer_active_since_ms(pair->a->transport, 2), since);
+    node_send_append(pair->a, 9, 1, 1); /* dropped: nobody is asked any more */
+    world_pass(&pair->world, 50);
+    assert_int_equal(pair->a->unreachable_count, before);
+    pair_free(pair);
+}
+
 static void a_message_goes_through_the_pipeline_before_streams_are_there(void **state)
 {
     (void)state;
@@ -766,6 +787,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(members_exchange_messages_over_streams),
+        cmocka_unit_test(those_that_stay_keep_their_links),
         cmocka_unit_test(a_message_goes_through_the_pipeline_before_streams_are_there),
         cmocka_unit_test(a_heartbeat_does_not_wait_behind_big_appends),
         cmocka_unit_test(a_restarted_member_is_found_again_and_runs_start_anew),
