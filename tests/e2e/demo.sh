@@ -9,7 +9,7 @@ once=no
 [ "${1:-}" = --once ] && once=yes
 bin=${QUORATE_BIN:-$root/build/bin}
 kubectl=${KUBECTL_NEW:-${KUBECTL_OLD:-kubectl}}
-etcdctl=${ETCDCTL_BIN:-etcdctl}
+etcdctl=${DEBIAN_ETCDCTL:-etcdctl}
 port=${QUORATE_DEMO_PORT:-0} # 0: any free one
 keys=1000 batch=100          # keys in all, and in one transaction
 cluster=demo

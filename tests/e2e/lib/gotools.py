@@ -24,10 +24,10 @@ def build():
 
 TOOLS = build()
 ETCD, ETCDCTL, ETCDUTL = (os.path.join(TOOLS, name) for name in ("etcd", "etcdctl", "etcdutl"))
-ETCDCTL_OLD = os.environ.get("ETCDCTL_BIN") or shutil.which("etcdctl")  # of Debian: 3.4
-os.environ["ETCDCTL_BIN"] = ETCDCTL
+ETCDCTL_OLD = os.environ.get("DEBIAN_ETCDCTL") or shutil.which("etcdctl")  # of Debian: 3.4
+os.environ["DEBIAN_ETCDCTL"] = ETCDCTL
 
-import quorate  # noqa: E402  (it reads ETCDCTL_BIN when it is imported)
+import quorate  # noqa: E402  (it reads DEBIAN_ETCDCTL when it is imported)
 
 quorate.PORT_FIRST, quorate.PORT_LAST = 27000, 27499
 quorate._next_port = quorate.PORT_FIRST + (os.getpid() * 37) % (quorate.PORT_LAST - quorate.PORT_FIRST)

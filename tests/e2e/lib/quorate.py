@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the engine's end-to-end suites share: members as processes on loopback, etcdctl, HTTP, verdicts.
 
-QUORATE_BIN is the folder of the programs (default build/bin), ETCDCTL_BIN the client (default: PATH).
+QUORATE_BIN is the folder of the programs (default build/bin), DEBIAN_ETCDCTL the client (default: PATH).
 Every process is ended by its process id; all state is in one temporary folder per suite."""
 import base64
 import json
@@ -19,7 +19,7 @@ import urllib.request
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
 BIN = os.environ.get("QUORATE_BIN", os.path.join(ROOT, "build", "bin"))
 QUORATE = os.path.join(BIN, "quorate")
-ETCDCTL = os.environ.get("ETCDCTL_BIN") or shutil.which("etcdctl") or "etcdctl"
+ETCDCTL = os.environ.get("DEBIAN_ETCDCTL") or shutil.which("etcdctl") or "etcdctl"
 # Sanitizers make everything slower; their suites say by how much.
 SLOW = float(os.environ.get("QUORATE_E2E_SLOW", "1"))
 PORT_FIRST, PORT_LAST = 25000, 25999
@@ -49,7 +49,7 @@ class Suite:
         self.dir = tempfile.mkdtemp(prefix=f"quorate-{name}-")
         for program in (QUORATE, ETCDCTL):
             if not (os.path.exists(program) or shutil.which(program)):
-                print(f"FAIL - {program} is not there (QUORATE_BIN, ETCDCTL_BIN)")
+                print(f"FAIL - {program} is not there (QUORATE_BIN, DEBIAN_ETCDCTL)")
                 sys.exit(1)
 
     def check(self, behaviour, holds, detail=""):
