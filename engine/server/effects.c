@@ -137,30 +137,38 @@ static struct persist_job *persist_job_new(struct server *server,
 static void persist(struct server *server, const struct raft_effects *effects)
 {
     struct persist_job *job = persist_job_new(server, effects);
-    if (server->installing) {
-        /* The log may speak of what follows a snapshot only once the snapshot is recorded in it. */
-        ASSERT(server->persist_after_install == NULL);
-        server->persist_after_install = job;
+    if (!server->installing) {
+        loop_post(server->wal_worker.loop, wal_collect, job);
+        return;
+    }
+    /* The log may speak of what follows a snapshot only once the snapshot is recorded in it. */
+    if (server->persist_later_last == NULL) {
+        server->persist_later = job;
     } else {
+        server->persist_later_last->next = job;
+    }
+    server->persist_later_last = job;
+}
+
+void persist_after_install(struct server *server)
+{
+    ASSERT(!server->installing);
+    while (server->persist_later != NULL) {
+        struct persist_job *job = server->persist_later;
+        server->persist_later = job->next;
         loop_post(server->wal_worker.loop, wal_collect, job);
     }
+    server->persist_later_last = NULL;
 }
 
 void persist_drop(struct server *server)
 {
-    if (server->persist_after_install != NULL) {
-        persist_job_free(server->persist_after_install);
-        server->persist_after_install = NULL;
+    while (server->persist_later != NULL) {
+        struct persist_job *job = server->persist_later;
+        server->persist_later = job->next;
+        persist_job_free(job);
     }
-}
-
-/* WAL thread: the snapshot's record is in the log. */
-void wal_persist_after_install(struct server *server)
-{
-    if (server->persist_after_install != NULL) {
-        wal_collect(server->persist_after_install);
-        server->persist_after_install = NULL;
-    }
+    server->persist_later_last = NULL;
 }
 
 /* ---- applying ---- */
@@ -254,10 +262,12 @@ static void publish_status(struct server *server)
                           memory_order_relaxed);
 }
 
+/* Also while a snapshot is installed, which may take minutes: heartbeats are answered, nothing is
+ * applied, and what is to be persisted waits. */
 void effects_run(struct server *server)
 {
     struct raft_effects effects;
-    while (!server->installing && !server->ended && raft_take_effects(server->raft, &effects)) {
+    while (!server->ended && raft_take_effects(server->raft, &effects)) {
         if (effects.role_changed) {
             publish_status(server);
             cluster_on_role_change(server);
@@ -282,5 +292,7 @@ void effects_run(struct server *server)
         }
     }
     publish_status(server);
-    reads_after_apply(server);
+    if (!server->installing) {
+        reads_after_apply(server);
+    }
 }

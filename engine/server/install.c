@@ -115,6 +115,7 @@ static void install_finish(void *ctx)
     LOG_INFO("applied snapshot", LOG_U64("snapshot-index", job->mark.index),
              LOG_U64("snapshot-term", job->mark.term));
     job_free(job);
+    persist_after_install(server);
     raft_snapshot_installed(server->raft);
     cluster_sync_peers(server);
     effects_run(server);
@@ -135,7 +136,6 @@ static void wal_record_install(void *ctx)
         server_fatal(server, "failed to record an installed snapshot",
                      err.text[0] != '\0' ? err.text : err_code_text(rc));
     }
-    wal_persist_after_install(server);
     loop_post(server->state.loop, install_finish, job);
 }
 

@@ -245,7 +245,7 @@ struct server {
     uint32_t snapshot_jobs_count;
     bool installing;
     bool suspect; /* the log was damaged at start and not proved since */
-    struct persist_job *persist_after_install;
+    struct persist_job *persist_later, *persist_later_last; /* until a snapshot is recorded */
     struct install_job *install;
     char *arrived_path;
     uint64_t arrived_index;
@@ -381,7 +381,9 @@ void reads_on_leader_change(struct server *server);
 /* ---- effects.c, apply.c ---- */
 
 void wal_flush_turn(void *server);
-void wal_persist_after_install(struct server *server);
+
+/* Hands on what was to be persisted while a snapshot was installed. */
+void persist_after_install(struct server *server);
 void persist_drop(struct server *server);
 void effects_run(struct server *server);
 

@@ -162,7 +162,9 @@ static void on_compact_timer(void *ctx)
 static void on_turn_end(void *ctx)
 {
     struct server *server = ctx;
-    if (!server->installing && !server->ended) {
+    if (server->installing) {
+        effects_run(server);
+    } else if (!server->ended) {
         reads_start_round(server);
         effects_run(server);
         compact_some(server);

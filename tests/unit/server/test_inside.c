@@ -423,6 +423,35 @@ static void a_message_that_crosses_with_the_end_of_its_stream_leaves_nothing(voi
     rig_free(rig);
 }
 
+static unsigned replies_of(struct rig *rig)
+{
+    unsigned kinds = 0;
+    for (struct reply *reply = rig->server->replies; reply != NULL; reply = reply->next) {
+        kinds |= reply->handle == STREAM ? reply->kinds : 0;
+    }
+    return kinds;
+}
+
+static void a_client_that_asks_for_watches_and_reads_nothing_is_held_back(void **state)
+{
+    (void)state;
+    struct rig *rig = rig_new();
+    Etcdserverpb__WatchCreateRequest create = ETCDSERVERPB__WATCH_CREATE_REQUEST__INIT;
+    Etcdserverpb__WatchRequest watch = ETCDSERVERPB__WATCH_REQUEST__INIT;
+    create.key = proto_binary(bytes_of_str("k"));
+    watch.request_union_case = ETCDSERVERPB__WATCH_REQUEST__REQUEST_UNION_CREATE_REQUEST;
+    watch.create_request = &create;
+    rig_run(rig, 5);
+    for (int i = 0; i < 10000 && (replies_of(rig) & REPLY_PAUSE) == 0; i++) {
+        rpc_watch(rig->server, stream_request(&watch.base, RPC_WATCH));
+    }
+    assert_true((replies_of(rig) & REPLY_PAUSE) != 0);
+    assert_int_equal(replies_of(rig) & REPLY_RESUME, 0);
+    streams_pull(rig->server);
+    assert_true((replies_of(rig) & REPLY_RESUME) != 0);
+    rig_free(rig);
+}
+
 static void a_keep_alive_whose_client_has_gone_opens_no_stream(void **state)
 {
     (void)state;
@@ -569,6 +598,35 @@ static void a_snapshot_takes_the_place_of_the_store_and_stays(void **state)
     rig_free(rig);
 }
 
+static void heartbeats_are_answered_while_a_snapshot_is_installed(void **state)
+{
+    (void)state;
+    struct rig *rig = rig_new();
+    struct raft_status status;
+    put_one_and_commit(rig);
+    char *path = snapshot_file(rig);
+    snapshot_arrives(rig, path);
+    turn(&rig->server->state);
+    assert_true(rig->server->installing);
+    another_leads(rig); /* a newer term, which is to be kept on the disk */
+    turn(&rig->server->state);
+    struct raft_effects effects;
+    assert_false(raft_take_effects(rig->server->raft, &effects)); /* the answer has gone */
+    assert_non_null(rig->server->persist_later);                  /* and the term waits */
+    raft_status(rig->server->raft, &status);
+    rig_run(rig, 10);
+    assert_false(rig->server->installing);
+    expect_installed(rig);
+    rig_stop(rig);
+    rig_start(rig);
+    struct raft_status again;
+    raft_status(rig->server->raft, &again);
+    assert_true(again.term >= status.term);
+    expect_installed(rig);
+    mem_free(path);
+    rig_free(rig);
+}
+
 /* How far the installation came when the member stopped: after so many turns of all threads. */
 static void an_installation_that_is_cut_ends_old_or_new(void **state)
 {
@@ -612,10 +670,12 @@ int main(void)
         cmocka_unit_test(a_read_sees_what_was_acknowledged_before_it),
         cmocka_unit_test(changes_of_the_membership_wait_for_each_other),
         cmocka_unit_test(a_message_that_crosses_with_the_end_of_its_stream_leaves_nothing),
+        cmocka_unit_test(a_client_that_asks_for_watches_and_reads_nothing_is_held_back),
         cmocka_unit_test(a_keep_alive_whose_client_has_gone_opens_no_stream),
         cmocka_unit_test(a_keep_alive_that_waits_for_a_revoke_asks_the_next_leader),
         cmocka_unit_test(a_leader_that_stood_still_asks_before_it_renews),
         cmocka_unit_test(a_snapshot_takes_the_place_of_the_store_and_stays),
+        cmocka_unit_test(heartbeats_are_answered_while_a_snapshot_is_installed),
         cmocka_unit_test(an_installation_that_is_cut_ends_old_or_new),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
