@@ -235,7 +235,7 @@ static int refuse_second_birth(struct server *server, const struct membership *l
     const struct member *member = membership_find(known, self_id);
     int rc = 0;
     if (membership_cluster_id(known) == membership_cluster_id(local) && member != NULL &&
-        member->name[0] != '\0') {
+        member->client_urls.count > 0) { /* a name alone: etcd's founders give it to all */
         rc = err_set(
             err, E_CONFLICT,
             "member %" PRIx64
@@ -450,6 +450,46 @@ static int check_suspect(const struct server *server, const struct wal_contents 
     return 0;
 }
 
+/* The log of a new cluster was made, and a crash came before its first entries: nobody else would
+ * ever write them. A member that joined has an empty log too, until its leader calls. */
+static bool first_start_was_cut(const struct server *server, const struct wal_contents *contents)
+{
+    return contents->entry_count == 0 && contents->mark.index == 0 &&
+           contents->hard_state.term == 0 && contents->tail == WAL_TAIL_CLEAN &&
+           server->config->initial_cluster_state == CLUSTER_STATE_NEW;
+}
+
+static int finish_first_start(struct server *server, struct wal_contents *contents, struct err *err)
+{
+    struct wal_options options = wal_options_of(server);
+    struct membership *local;
+    const struct raft_snapshot_mark none = {0};
+    const struct member *self;
+    if (membership_parse_initial(server->config->initial_cluster,
+                                 server->config->initial_cluster_token,
+                                 (size_t)server->config->max_learners, &local, NULL) != 0) {
+        return 0;
+    }
+    /* The ids of a member that was added later are not those that these flags give. */
+    self = membership_find_name(local, server->config->name);
+    bool is_same = self != NULL && self->id == contents->metadata.node_id &&
+                   membership_cluster_id(local) == contents->metadata.cluster_id;
+    int rc = is_same ? write_first_entries(server, server->wal, local) : 0;
+    membership_free(local);
+    if (rc != 0) {
+        return err_set(err, rc, "write the first entries to %s: %s", server->wal_dir,
+                       err_code_text(rc));
+    }
+    if (is_same) {
+        LOG_INFO("finishing an interrupted first start", LOG_STR("dir", server->wal_dir));
+        wal_contents_free(contents);
+        wal_close(server->wal);
+        server->wal = NULL;
+        rc = wal_open(&options, &none, &server->wal, contents, err);
+    }
+    return rc;
+}
+
 static int restart(struct server *server, struct err *err)
 {
     struct raft_snapshot_mark mark;
@@ -460,10 +500,10 @@ static int restart(struct server *server, struct err *err)
         rc = store_dir_settle(server->disk, server->member_dir, mark.index, err);
     }
     if (rc == 0) {
-        rc = snap_dir_settle(server->disk, server->snap_dir, err);
-    }
-    if (rc == 0) {
         rc = wal_open(&options, &mark, &server->wal, &contents, err);
+    }
+    if (rc == 0 && first_start_was_cut(server, &contents)) {
+        rc = finish_first_start(server, &contents, err);
     }
     if (rc != 0) {
         return rc;
@@ -493,6 +533,9 @@ static int restart(struct server *server, struct err *err)
     }
     if (rc == 0) {
         rc = adopt_finish(server->disk, server->member_dir, err);
+    }
+    if (rc == 0) {
+        rc = snap_dir_settle(server->disk, server->snap_dir, err); /* nobody needs them any more */
     }
     if (rc == 0) {
         if (contents.tail != WAL_TAIL_CLEAN) {

@@ -221,9 +221,10 @@ def members_of_both(suite):
     initial = ",".join(f"{m.name}={m.peer}" for m in members)
     for member in members:
         member.initial_cluster = initial
-        member.start(wait=False)
-    for member in members:
-        member.wait_ready(30)
+    members[0].start(wait=False)
+    members[2].start(wait=False).wait_ready(30)
+    members[1].start().wait_ready(30)  # a founder that is late
+    members[0].wait_ready(30)
     all_of = [m.client for m in members]
     suite.equal("three members", len(members[0].ctl("member", "list").lines()), 3)
     for member in members:
