@@ -19,6 +19,7 @@
 #include "base/log.h"
 #include "engine/proto/raftpb.h"
 #include "engine/server/bootstrap.h"
+#include "engine/server/datadir.h"
 #include "engine/server/rpc.h"
 #include "engine/store/bolt.h"
 
@@ -286,6 +287,34 @@ static void a_v2_request_without_an_envelope_is_applied(void **state)
     assert_string_equal(membership_find(rig->server->membership, rig->server->member_id)->name,
                         "renamed");
     buf_free(&packed);
+    rig_free(rig);
+}
+
+static void a_first_start_that_was_cut_before_its_entries_is_finished(void **state)
+{
+    (void)state;
+    struct rig *rig = rig_new();
+    struct wal_metadata ids = {rig->server->member_id, rig->server->cluster_id};
+    struct outcome outcome = {0};
+    struct wal *wal;
+    struct err err;
+    rig_stop(rig);
+    char *command = str_printf("rm -rf '%s/m1'", rig->dir);
+    assert_int_equal(system(command), 0);
+    mem_free(command);
+    char *wal_dir = str_printf("%s/m1/member/wal", rig->dir);
+    char *member_dir = str_printf("%s/m1/member", rig->dir);
+    assert_int_equal(datadir_make(disk_posix(), member_dir, &err), 0);
+    const struct wal_options options = {.disk = disk_posix(), .dir = wal_dir};
+    assert_int_equal(wal_create(&options, &ids, &wal, &err), 0);
+    wal_close(wal);
+    mem_free(wal_dir);
+    mem_free(member_dir);
+    rig_start(rig);
+    rig_run(rig, 5);
+    rpc_put(rig->server, put_of(&outcome, "k", 1));
+    rig_run(rig, 5);
+    assert_int_equal(outcome.ok_count, 1);
     rig_free(rig);
 }
 
@@ -665,6 +694,7 @@ int main(void)
         cmocka_unit_test(applying_waits_for_the_store_when_the_tail_is_full),
         cmocka_unit_test(a_member_that_stops_with_a_backlog_has_it_again),
         cmocka_unit_test(a_v2_request_without_an_envelope_is_applied),
+        cmocka_unit_test(a_first_start_that_was_cut_before_its_entries_is_finished),
         cmocka_unit_test(too_much_that_waits_is_refused),
         cmocka_unit_test(what_nobody_commits_ends_at_its_deadline),
         cmocka_unit_test(a_read_sees_what_was_acknowledged_before_it),
