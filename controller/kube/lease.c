@@ -191,12 +191,9 @@ int kube_lease_turn(struct kube_lease *lease, struct err *err)
     return rc;
 }
 
-int kube_lease_verify(struct kube_lease *lease, struct err *err)
+/* Asks the server: renews when that is due, else reads. */
+static int ask(struct kube_lease *lease, struct err *err)
 {
-    if (!lease->is_held || is_overdue(lease)) {
-        lose(lease);
-        return err_set(err, E_CLOSED, "lease %s/%s is not held", lease->namespace_, lease->name);
-    }
     if (now_ms_of(lease) >= lease->next_ms) {
         return renew(lease, err);
     }
@@ -207,6 +204,17 @@ int kube_lease_verify(struct kube_lease *lease, struct err *err)
                        lease->name, kube_lease_holder(lease));
     }
     return rc == 0 ? 0 : err_wrap(err, rc, "verify the lease");
+}
+
+int kube_lease_verify(struct kube_lease *lease, struct err *err)
+{
+    int rc = lease->is_held && !is_overdue(lease) ? ask(lease, err) : 0;
+    /* The answer may have been slow: what it says is as old as the question. */
+    if (rc == 0 && (!lease->is_held || is_overdue(lease))) {
+        lose(lease);
+        return err_set(err, E_CLOSED, "lease %s/%s is not held", lease->namespace_, lease->name);
+    }
+    return rc;
 }
 
 int kube_lease_release(struct kube_lease *lease, struct err *err)

@@ -19,7 +19,8 @@ struct world {
     struct json *lease;
     int64_t version;
     uint64_t now_ms;
-    int fail_with; /* every call fails so */
+    int fail_with;    /* every call fails so */
+    uint64_t slow_ms; /* every call takes so long */
     int calls;
     struct kube_seam seam;
     struct clock_seam clock;
@@ -30,6 +31,7 @@ static int world_call(void *ctx, const struct kube_call *call, struct json **out
 {
     struct world *world = ctx;
     world->calls++;
+    world->now_ms += world->slow_ms;
     if (world->fail_with != 0) {
         return err_set(err, world->fail_with, "no answer");
     }
@@ -192,6 +194,25 @@ static void verify_asks_the_server_each_time_and_believes_only_it(void **state)
     json_free(world.lease);
 }
 
+static void an_answer_that_came_too_late_allows_nothing(void **state)
+{
+    (void)state;
+    struct world world;
+    world_init(&world);
+    struct kube_lease first;
+    candidate_init(&first, &world, "first");
+    kube_lease_turn(&first, NULL);
+    world.now_ms += KUBE_LEASE_RENEW_MS - 1;
+    assert_int_equal(kube_lease_verify(&first, NULL), 0);
+
+    world.slow_ms = KUBE_LEASE_DEADLINE_MS;
+    assert_int_equal(kube_lease_verify(&first, NULL), E_CLOSED);
+
+    assert_false(first.is_held);
+    kube_lease_free(&first);
+    json_free(world.lease);
+}
+
 static void a_released_lease_is_taken_at_once(void **state)
 {
     (void)state;
@@ -257,6 +278,7 @@ int main(void)
         cmocka_unit_test(a_holder_keeps_the_lease_by_renewing),
         cmocka_unit_test(a_holder_that_cannot_renew_in_time_has_lost_it_for_good),
         cmocka_unit_test(verify_asks_the_server_each_time_and_believes_only_it),
+        cmocka_unit_test(an_answer_that_came_too_late_allows_nothing),
         cmocka_unit_test(a_released_lease_is_taken_at_once),
         cmocka_unit_test(a_lease_written_by_another_hand_is_renewed_when_it_is_still_ours),
         cmocka_unit_test(times_are_written_as_kubernetes_reads_them),
