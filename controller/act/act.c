@@ -236,6 +236,30 @@ static int run_membership(struct run *run, const struct action *action, struct e
                    : err_wrap(err, rc, "%s via %s", action_kind_text(action->kind), action->via);
 }
 
+/* FNV-1a over the words of a line. */
+static uint64_t line_hash(const char *const *words, size_t count)
+{
+    uint64_t hash = UINT64_C(0xcbf29ce484222325);
+    for (size_t i = 0; i < count; i++) {
+        for (const char *at = words[i]; *at != '\0'; at++) {
+            hash = (hash ^ (uint8_t)*at) * UINT64_C(0x100000001b3);
+        }
+        hash = (hash ^ '|') * UINT64_C(0x100000001b3);
+    }
+    return hash;
+}
+
+/* What waits is tried twice a second: it is told once. */
+static bool is_told_already(struct act *act, const struct run *run, const char *name,
+                            const char *error)
+{
+    const char *const words[] = {run->namespace_, run->name, name, error};
+    uint64_t hash = line_hash(words, ARRAY_COUNT(words));
+    bool is_same = hash == act->last_not_yet;
+    act->last_not_yet = hash;
+    return is_same;
+}
+
 static void log_action(const struct run *run, const struct action *action, int rc,
                        const char *error)
 {
@@ -249,7 +273,11 @@ static void log_action(const struct run *run, const struct action *action, int r
                                        LOG_STR("error", error)};
     bool is_done = rc == 0;
     /* Other failures are told once, by the loop. */
-    if ((is_done || rc == E_AGAIN || rc == E_CONFLICT) && log_enabled(LOG_LEVEL_INFO)) {
+    bool is_waiting = rc == E_AGAIN || rc == E_CONFLICT;
+    if (!is_done && (!is_waiting || is_told_already(run->act, run, name, error))) {
+        return;
+    }
+    if (log_enabled(LOG_LEVEL_INFO)) {
         log_write(LOG_LEVEL_INFO, __FILE__, __LINE__, is_done ? "done" : "not yet", fields,
                   ARRAY_COUNT(fields) - (is_done ? 1 : 0));
     }

@@ -30,6 +30,7 @@ struct act {
     struct act_crash crash;
     act_told_fn told; /* may be NULL */
     void *ctx;
+    uint64_t last_not_yet; /* hash of the last "not yet" line: the same one is not logged again */
 };
 
 /* What one pass does. Borrows all but status_body. */
