@@ -35,12 +35,35 @@ void plan_finish(struct pass *pass, enum operation_result result, const char *me
     memset(&out->operation, 0, sizeof(out->operation));
 }
 
+/* What counts of the running operation has happened, though a volume of it is still ending: the
+ * next one need not wait for that, and this one did not fail. */
+static bool is_as_good_as_done(const struct pass *pass)
+{
+    const struct operation *operation = &pass->out->operation;
+    const struct member_view *target = view_member(pass->view, operation->target);
+    const struct member_view *fresh = view_member(pass->view, operation->replacement);
+    bool target_left = pass->view->fresh && (target == NULL || target->etcd == NULL);
+    switch (operation->type) {
+    case OPERATION_SCALE_DOWN:
+        return target_left;
+    case OPERATION_REPLACE:
+        return target_left && fresh != NULL && fresh->is_voter;
+    case OPERATION_NONE:
+    case OPERATION_BOOTSTRAP:
+    case OPERATION_SCALE_UP:
+    case OPERATION_RECREATE:
+    case OPERATION_TYPE_COUNT:
+    default:
+        return false;
+    }
+}
+
 void plan_begin(struct pass *pass, enum operation_type type, const char *target,
                 enum operation_step step, const char *message)
 {
     struct operation *operation = &pass->out->operation;
     if (!plan_is_running(pass, type, target)) {
-        plan_finish(pass, RESULT_SUPERSEDED, NULL);
+        plan_finish(pass, is_as_good_as_done(pass) ? RESULT_SUCCEEDED : RESULT_SUPERSEDED, NULL);
         operation->type = type;
         operation->started_ms = pass->now_ms;
         operation->deadline_ms = pass->now_ms + pass->want->progress_deadline_ms;

@@ -71,7 +71,13 @@ static bool grow(struct pass *pass, const struct member_view *must_go)
     if (running->type == OPERATION_REPLACE) {
         plan_add_member(pass, OPERATION_REPLACE, running->target);
     } else if (must_go != NULL && view->voter_count >= pass->want->replicas) {
-        plan_add_member(pass, OPERATION_REPLACE, must_go->name.text);
+        /* Journal, and look again: its volume may be lost together with its process, and the probe
+         * be older than that. Then it leaves first. */
+        plan_begin(pass, OPERATION_REPLACE, must_go->name.text, STEP_ADD_MEMBER,
+                   "its successor joins before it leaves");
+        plan_say(pass->out, REASON_Replacing, "Replacing member %s: its successor joins first",
+                 must_go->name.text);
+        return true;
     } else {
         plan_add_member(pass, OPERATION_SCALE_UP, NULL);
     }

@@ -335,6 +335,55 @@ static void a_majority_that_is_silent_for_an_election_is_not_reported_as_lost(vo
     world_free(&world);
 }
 
+static void a_volume_lost_with_its_process_makes_the_member_leave_before_another_joins(void **state)
+{
+    (void)state;
+    struct world world;
+    start_world(&world, 3);
+    uint64_t id = world_member(&world, "demo-1")->id;
+    world_pvc(&world, "data-demo-1")->phase = PVC_LOST;
+    size_t before = world.membership_changes;
+
+    world_operate(&world, WORLD_NO_CRASH); /* the probe still found the process alive */
+    assert_int_equal(world.membership_changes, before);
+    assert_string_equal(world.plan.operation.target, "demo-1");
+    world_pod(&world, "demo-1")->broken = true;
+    world_crash_process(&world, "demo-1", 137);
+    for (int i = 0; i < 10 && world.membership_changes == before; i++) {
+        world_tick(&world, 1000);
+        world_operate(&world, WORLD_NO_CRASH);
+    }
+
+    assert_int_equal(world.membership_changes, before + 1);
+    assert_int_equal(world.last_removed, id);
+    assert_true(world_settle(&world, 400));
+    assert_int_equal(world_voters(&world), 3);
+    assert_null(world_member(&world, "demo-1"));
+    world_free(&world);
+}
+
+static void members_that_left_count_as_done_while_their_volumes_still_end(void **state)
+{
+    (void)state;
+    struct world world;
+    start_world(&world, 5);
+    world_set_spec(&world, "replicas", "3");
+
+    assert_true(world_settle(&world, 400));
+
+    const struct json *last = json_get(world_status(&world), "lastOperations");
+    size_t shrunk = 0;
+    for (size_t i = 0; i < json_count(last); i++) {
+        const struct json *row = json_at(last, i);
+        if (strcmp(json_str(json_get(row, "type"), ""), "ScaleDown") == 0) {
+            assert_string_equal(json_str(json_get(row, "result"), ""), "Succeeded");
+            shrunk++;
+        }
+    }
+    assert_int_equal(shrunk, 2);
+    world_free(&world);
+}
+
 static void all_pods_lost_at_once_come_back_on_their_volumes(void **state)
 {
     (void)state;
@@ -871,6 +920,9 @@ int main(void)
         cmocka_unit_test(the_only_member_lost_removes_nothing_and_says_so),
         cmocka_unit_test(a_lost_majority_removes_nobody_and_is_reported_once),
         cmocka_unit_test(a_majority_that_is_silent_for_an_election_is_not_reported_as_lost),
+        cmocka_unit_test(
+            a_volume_lost_with_its_process_makes_the_member_leave_before_another_joins),
+        cmocka_unit_test(members_that_left_count_as_done_while_their_volumes_still_end),
         cmocka_unit_test(all_pods_lost_at_once_come_back_on_their_volumes),
         cmocka_unit_test(a_lost_status_founds_no_second_cluster),
         cmocka_unit_test(the_client_service_opens_only_when_the_id_is_latched),
