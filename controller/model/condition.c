@@ -24,8 +24,12 @@ static void judge_as(struct condition *out, enum condition_status status,
     out->reason = reason;
 }
 
-static void judge_unknown(struct condition *out)
+static void judge_unknown(const struct condition_input *in, struct condition *out)
 {
+    if (in->view->latched_id == 0) {
+        judge_as(out, CONDITION_UNKNOWN, REASON_NotBootstrapped, "The cluster has not started yet");
+        return;
+    }
     judge_as(out, CONDITION_UNKNOWN, REASON_NotProbed,
              "No member was reached by a fresh probe; see the Pods of the cluster");
 }
@@ -118,7 +122,7 @@ static void judge_ready(const struct condition_input *in, struct condition *out)
     } else if (in->want->deleting) {
         judge_as(out, CONDITION_FALSE, REASON_Deleting, "The cluster is being deleted");
     } else if (is_blind(in)) {
-        judge_unknown(out);
+        judge_unknown(in, out);
     } else if (is_complete(in) && !is_busy(in) && !is_stalled(in)) {
         judge_as(out, CONDITION_TRUE, REASON_AsExpected, "All %" PRId64 " members serve",
                  in->want->replicas);
@@ -210,7 +214,7 @@ static void judge_available(const struct condition_input *in, struct condition *
         judge_as(out, CONDITION_FALSE, REASON_NotBootstrapped,
                  "The first member does not serve yet");
     } else if (is_blind(in)) {
-        judge_unknown(out);
+        judge_unknown(in, out);
     } else if (in->plan->operation.type == OPERATION_BOOTSTRAP) {
         judge_as(out, CONDITION_FALSE, REASON_Bootstrapping, "The first member restarts");
     } else {
@@ -246,11 +250,11 @@ static void judge_degraded(const struct condition_input *in, struct condition *o
     const struct view *view = in->view;
     const struct member_view *sick = find(view, is_unhealthy);
     if (is_blind(in)) {
-        judge_unknown(out);
+        judge_unknown(in, out);
     } else if (sick != NULL) {
-        judge_as(out, CONDITION_TRUE, unhealthy_reason(sick), "Member %s: %s since %s",
-                 sick->name.text, evidence_text(sick->evidence),
-                 rfc3339_format(sick->since_ms).text);
+        judge_as(out, CONDITION_TRUE, unhealthy_reason(sick), "Member %s: %s (since %s); %s",
+                 sick->name.text, evidence_cause(sick->evidence),
+                 rfc3339_format(sick->since_ms).text, evidence_next(sick->evidence));
     } else if (view->latched_id != 0 && view->healthy_voter_count < in->want->replicas) {
         judge_as(out, CONDITION_TRUE, REASON_MembersMissing,
                  "%" PRId64 " of %" PRId64 " wanted members serve", view->healthy_voter_count,
@@ -280,10 +284,10 @@ static void judge_members(const struct condition_input *in, struct condition *ou
 {
     const struct member_view *sick = find(in->view, is_unhealthy);
     if (!in->view->fresh) {
-        judge_unknown(out);
+        judge_unknown(in, out);
     } else if (sick != NULL) {
-        judge_as(out, CONDITION_FALSE, unhealthy_reason(sick), "Member %s: %s", sick->name.text,
-                 evidence_text(sick->evidence));
+        judge_as(out, CONDITION_FALSE, unhealthy_reason(sick), "Member %s: %s; %s", sick->name.text,
+                 evidence_cause(sick->evidence), evidence_next(sick->evidence));
     } else {
         judge_as(out, CONDITION_TRUE, REASON_AsExpected, "Every member answers");
     }
@@ -305,7 +309,7 @@ static void judge_cluster_id(const struct condition_input *in, struct condition 
     } else if (in->view->latched_id == 0) {
         judge_as(out, CONDITION_UNKNOWN, REASON_NotBootstrapped, "No cluster id exists yet");
     } else if (!in->view->fresh) {
-        judge_unknown(out);
+        judge_unknown(in, out);
     } else {
         judge_as(out, CONDITION_TRUE, REASON_AsExpected, "All serve cluster %" PRIx64,
                  in->view->latched_id);
@@ -316,7 +320,7 @@ static void judge_space(const struct condition_input *in, struct condition *out)
 {
     const struct member_view *full = find(in->view, has_no_space);
     if (!in->view->fresh) {
-        judge_unknown(out);
+        judge_unknown(in, out);
     } else if (full != NULL) {
         judge_as(
             out, CONDITION_FALSE, REASON_NoSpace,
@@ -332,7 +336,7 @@ static void judge_data(const struct condition_input *in, struct condition *out)
 {
     const struct member_view *corrupt = find(in->view, is_corrupt);
     if (!in->view->fresh) {
-        judge_unknown(out);
+        judge_unknown(in, out);
     } else if (corrupt != NULL) {
         judge_as(out, CONDITION_FALSE, REASON_DataCorrupt,
                  "Member %s raised the CORRUPT alarm; it is replaced when the others are a quorum",
@@ -367,7 +371,7 @@ static void judge_spread(const struct condition_input *in, struct condition *out
         }
     }
     if (!view->fresh) {
-        judge_unknown(out);
+        judge_unknown(in, out);
         return;
     }
     judge_as(out, CONDITION_TRUE, REASON_SpreadSatisfied, "No two voters share a node");

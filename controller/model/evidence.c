@@ -18,6 +18,58 @@ static const char *const TEXTS[] = {
 };
 _Static_assert(ARRAY_COUNT(TEXTS) == EVIDENCE_COUNT, "every evidence has a word");
 
+/* For persons: what it means, and what comes next or what to do. */
+static const struct {
+    const char *cause;
+    const char *next;
+} WORDS[] = {
+    [EVIDENCE_None] = {"no fault is known", "nothing to do"},
+    [EVIDENCE_Starting] = {"it is starting", "wait"},
+    [EVIDENCE_NotProbed] = {"the operator did not reach it", "check the network between them"},
+    [EVIDENCE_NotReadyInGrace] = {"it does not serve",
+                                  "its Pod is made again after spec.repair.notReadyGracePeriod"},
+    [EVIDENCE_NodeLostInGrace] = {"its node is not ready",
+                                  "it is replaced after spec.repair.nodeLostGracePeriod"},
+    [EVIDENCE_CatchingUp] = {"it is catching up with the leader", "wait"},
+    [EVIDENCE_OutOfMemory] = {"it ran out of memory",
+                              "raise the memory limit in spec.pod.resources"},
+    [EVIDENCE_ImagePullFailed] = {"its image cannot be pulled", "check spec.image"},
+    [EVIDENCE_Unschedulable] = {"no node takes its Pod",
+                                "add nodes, or relax spec.availability.spread"},
+    [EVIDENCE_PodMissing] = {"its Pod is gone", "it is made again on the same volume"},
+    [EVIDENCE_PodFinished] = {"its Pod has ended", "it is made again on the same volume"},
+    [EVIDENCE_CrashLoopFirst] = {"it ends again and again",
+                                 "look at its log; its Pod is made again once"},
+    [EVIDENCE_NotReadyFirst] = {"it does not serve", "its Pod is made again once"},
+    [EVIDENCE_DataError] =
+        {"its data cannot be used",
+         "it is replaced if spec.repair.policy allows it and the others are a quorum"},
+    [EVIDENCE_DataCorrupt] =
+        {"it raised the CORRUPT alarm",
+         "it is replaced if spec.repair.policy allows it and the others are a quorum"},
+    [EVIDENCE_VolumeGone] =
+        {"its volume is gone",
+         "it is replaced if spec.repair.policy allows it and the others are a quorum"},
+    [EVIDENCE_VolumeLost] =
+        {"its volume is lost",
+         "it is replaced if spec.repair.policy allows it and the others are a quorum"},
+    [EVIDENCE_NodeLost] =
+        {"its node is lost",
+         "it is replaced if spec.repair.policy allows it and the others are a quorum"},
+    [EVIDENCE_CrashLoop] = {"it ends again and again, in a new Pod too",
+                            "look at its log; it is replaced if spec.repair.policy allows it and "
+                            "the others are a quorum"},
+    [EVIDENCE_NotReady] =
+        {"it does not serve, in a new Pod neither",
+         "it is replaced if spec.repair.policy allows it and the others are a quorum"},
+    [EVIDENCE_LearnerTimedOut] = {"it did not catch up within spec.repair.learnerPromoteTimeout",
+                                  "it is removed, and another one is added"},
+    [EVIDENCE_AskedByUser] =
+        {"its EtcdMember was deleted",
+         "it is replaced if spec.repair.policy allows it and the others are a quorum"},
+};
+_Static_assert(ARRAY_COUNT(WORDS) == EVIDENCE_COUNT, "every evidence is put in words");
+
 static const char *const IMAGE_REASONS[] = {"ErrImagePull",      "ImagePullBackOff",
                                             "InvalidImageName",  "ErrImageNeverPull",
                                             "ImageInspectError", "CreateContainerConfigError"};
@@ -34,6 +86,18 @@ const char *evidence_text(enum member_evidence evidence)
 {
     ASSERT(evidence < EVIDENCE_COUNT);
     return TEXTS[evidence];
+}
+
+const char *evidence_cause(enum member_evidence evidence)
+{
+    ASSERT(evidence < EVIDENCE_COUNT);
+    return WORDS[evidence].cause;
+}
+
+const char *evidence_next(enum member_evidence evidence)
+{
+    ASSERT(evidence < EVIDENCE_COUNT);
+    return WORDS[evidence].next;
 }
 
 bool evidence_is_proof(enum member_evidence evidence)

@@ -99,8 +99,10 @@ struct view {
 void view_make(const struct cluster_spec *want, const struct observed *seen, int64_t now_ms,
                struct view *out);
 
-const char *evidence_text(enum member_evidence evidence); /* CamelCase */
-bool evidence_is_proof(enum member_evidence evidence);    /* the member is to be replaced */
+const char *evidence_text(enum member_evidence evidence);  /* CamelCase */
+const char *evidence_cause(enum member_evidence evidence); /* "its volume is lost" */
+const char *evidence_next(enum member_evidence evidence);  /* what comes next, or what to do */
+bool evidence_is_proof(enum member_evidence evidence);     /* the member is to be replaced */
 
 /* True when the cluster keeps a healthy quorum after victim (a voter) is removed. */
 bool view_quorum_without(const struct view *view, const struct member_view *victim);

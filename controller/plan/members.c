@@ -145,11 +145,11 @@ static void recreate_once(struct pass *pass, const struct member_view *member)
         return;
     }
     plan_begin(pass, OPERATION_RECREATE, member->name.text, STEP_DELETE_POD,
-               evidence_text(member->evidence));
+               evidence_cause(member->evidence));
     plan_finish(pass, RESULT_SUCCEEDED, NULL); /* one deletion; what follows is the usual restart */
     plan_say(pass->out, REASON_Recreating, "Recreating the Pod of member %s: %s", member->name.text,
-             evidence_text(member->evidence));
-    recreate_pod(pass, member, evidence_text(member->evidence));
+             evidence_cause(member->evidence));
+    recreate_pod(pass, member, evidence_cause(member->evidence));
 }
 
 /* The Pod of one member that is in the list, or, without a list, has a volume of this cluster. */

@@ -33,12 +33,16 @@ static void say_once(struct pass *pass, const char *type, enum condition_reason 
     }
 }
 
+/* The phase is short, because it is a column of kubectl get; conditions and event tell all. */
 static void refuse_spec(struct pass *pass)
 {
     const struct spec_problem *problem = &pass->want->problems[0];
-    plan_say(pass->out, problem->why, "Waiting for a valid spec: %s %s", problem->field,
-             problem->message);
-    say_once(pass, "Stalled", problem->why);
+    plan_say(pass->out, problem->why, "Waiting for a valid spec: see %s", problem->field);
+    const char *told = previous_reason(pass->seen, "Stalled");
+    if (strcmp(told, reason_text(problem->why)) != 0) {
+        plan_event(pass->out, EVENT_WARNING, reason_text(problem->why), NULL, "%s %s",
+                   problem->field, problem->message);
+    }
 }
 
 /* No leader that a majority follows. Nothing is removed: a member that is only away comes back. */
@@ -114,7 +118,7 @@ static void say_rest(struct pass *pass)
         const struct member_view *member = &view->members[i];
         if (member->etcd != NULL && !member->healthy) {
             plan_say(pass->out, REASON_MembersUnhealthy, "Watching member %s: %s",
-                     member->name.text, evidence_text(member->evidence));
+                     member->name.text, evidence_cause(member->evidence));
             return;
         }
     }

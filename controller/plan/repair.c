@@ -29,7 +29,7 @@ static const struct member_view *find_lost(const struct view *view)
 /* A learner that will not become a voter. The operation that added it has failed. */
 static bool drop_learner(struct pass *pass, const struct member_view *learner)
 {
-    const char *why = evidence_text(learner->must_go ? EVIDENCE_AskedByUser : learner->evidence);
+    const char *why = evidence_cause(learner->must_go ? EVIDENCE_AskedByUser : learner->evidence);
     bool growing = pass->view->voter_count == 1;
     struct operation before = pass->out->operation;
     bool ours =
@@ -57,7 +57,7 @@ static bool brake(struct pass *pass, const struct member_view *victim)
              "Member %s is lost (%s), but %" PRId64
              " were replaced within the last hour: waiting; look "
              "for the cause, or raise spec.repair.maxReplacementsPerHour",
-             victim->name.text, evidence_text(victim->evidence), count);
+             victim->name.text, evidence_cause(victim->evidence), count);
     pass->out->block = REASON_ReplacementThrottled;
     return true;
 }
@@ -83,16 +83,16 @@ bool plan_repair(struct pass *pass)
         plan_say(pass->out, REASON_ManualRepairNeeded,
                  "Member %s is lost (%s) and spec.repair.policy forbids its replacement: delete "
                  "EtcdMember %s to replace it",
-                 victim->name.text, evidence_text(victim->evidence), victim->name.text);
+                 victim->name.text, evidence_cause(victim->evidence), victim->name.text);
         pass->out->block = REASON_ManualRepairNeeded;
         return false;
     }
     if (!continues && brake(pass, victim)) {
         return false;
     }
-    if (plan_remove_member(pass, victim, OPERATION_REPLACE, evidence_text(victim->evidence))) {
+    if (plan_remove_member(pass, victim, OPERATION_REPLACE, evidence_cause(victim->evidence))) {
         plan_say(pass->out, REASON_Replacing, "Replacing member %s: %s", victim->name.text,
-                 evidence_text(victim->evidence));
+                 evidence_cause(victim->evidence));
     }
     return true;
 }
