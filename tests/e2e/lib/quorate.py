@@ -26,12 +26,28 @@ PORT_FIRST, PORT_LAST = 25000, 25999
 _next_port = PORT_FIRST + (os.getpid() * 37) % (PORT_LAST - PORT_FIRST)
 
 
+_reserved = []  # one abstract socket per port: it belongs to this process until it ends
+
+
+def _reserve(port):
+    name = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    try:
+        name.bind(f"\0quorate-e2e-{port}")
+    except OSError:
+        name.close()
+        return False
+    _reserved.append(name)
+    return True
+
+
 def free_port():
-    """A port nobody listens on, from the range of these suites."""
+    """A port that nobody listens on and no other suite has taken, from the range of these suites."""
     global _next_port
     for _ in range(PORT_LAST - PORT_FIRST):
         port = _next_port
         _next_port = PORT_FIRST if port == PORT_LAST else port + 1
+        if not _reserve(port):
+            continue
         with socket.socket() as probe:
             try:
                 probe.bind(("127.0.0.1", port))
