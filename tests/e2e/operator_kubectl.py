@@ -97,7 +97,7 @@ def a_person_makes_looks_at_and_scales_a_cluster(world):
     describe(world, cluster)
     expect("unchanged" in must(world, "apply", "-f", DEMO), "a second apply changes something")
     expect("scaled" in must(world, "scale", "ec", "demo", "--replicas=5"), "kubectl scale")
-    must(world, "wait", "--for=jsonpath={.status.ready}=5/5", "ec/demo", "--timeout=90s")
+    world.wait(lambda: must(world, "get", "ec", "demo", "-o", "jsonpath={.status.ready}") == "5/5", 90, "five of five")
     cluster.wait_settled(5)
     expect(must(world, "get", "ec", "demo", "-o", "jsonpath={.status.replicas}/{.spec.replicas}") == "5/5", "replicas")
     expect(len(table(must(world, "get", "pods", "-l", must(world, "get", "ec", "demo", "-o", "jsonpath={.status.selector}")))) == 5,

@@ -25,7 +25,7 @@ GROUP = "/apis/quorate.dev/v1alpha1/namespaces/default"
 CORE = "/api/v1/namespaces/default"
 EVENTS = "/apis/events.k8s.io/v1/namespaces/default/events"
 ETCDCTL = os.environ.get("DEBIAN_ETCDCTL") or shutil.which("etcdctl") or "etcdctl"
-KUBECTL = os.environ.get("KUBECTL_NEW") or shutil.which("kubectl") or "kubectl"
+KUBECTL = os.environ.get("KUBECTL_NEW") or shutil.which("kubectl") or os.environ.get("KUBECTL_OLD") or "kubectl"
 PORT_FIRST, PORT_COUNT = 28000, 1000
 COMMAND_SECONDS_MAX = 120
 
