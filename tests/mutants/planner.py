@@ -84,6 +84,12 @@ MUTANTS = [
      "actual->deleting || build_covers(actual->raw, wanted)", "actual->deleting"),
     ("the journal is not begun", "plan/journal.c",
      "operation->started_ms = pass->now_ms;", "operation->started_ms = 0;"),
+    ("an election counts as a lost quorum", "model/condition.c",
+     "now_ms - since_ms >= CONDITION_QUORUM_LOST_MS", "true"),
+    ("a successor joins before a second look", "plan/scale.c",
+     "must_go != NULL && view->voter_count >= pass->want->replicas) {",
+     "must_go != NULL && view->voter_count >= pass->want->replicas && plan_is_running(pass, "
+     "OPERATION_REPLACE, must_go->name.text)) {"),
     ("a refused spec is acted on", "plan/plan.c", "if (want->problem_count > 0) {", "if (false) {"),
 ]
 
