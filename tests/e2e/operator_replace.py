@@ -3,12 +3,13 @@
 """A member whose process and volume are gone is replaced: remove, then add, one change at a time, nothing lost.
 
 The whole series of member lists and of status.operation is recorded while it happens, and judged afterwards."""
+import glob
 import os
 import sys
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib"))
-from operatorworld import Cluster, Load, Watcher, expect, kinds_of_changes, main, operations_follow_each_other, say  # noqa: E402
+from operatorworld import CORE, Cluster, Load, Watcher, expect, kinds_of_changes, main, operations_follow_each_other, say  # noqa: E402
 
 REPLACED_SECONDS_MAX = 60
 KEYS = 200
@@ -71,5 +72,35 @@ def a_lost_member_is_replaced_one_change_at_a_time(world):
     cluster.delete_and_wait()
 
 
+def damage_log(world, member):
+    """Overwrites the beginning of the member's write-ahead log on its volume."""
+    uid = world.get(f"{CORE}/persistentvolumeclaims/data-{member}")["metadata"]["uid"]
+    files = glob.glob(os.path.join(world.state, "volumes", f"pvc-{uid}", "**", "*.wal"), recursive=True)
+    expect(files, f"{member} has no log")
+    for path in files:
+        with open(path, "r+b") as file:
+            file.seek(64)
+            file.write(b"\xff" * 4096)
+
+
+def a_member_with_damaged_data_is_replaced(world):
+    """Its exit code says that a restart is of no use, so nobody waits for a grace period."""
+    cluster = Cluster(world, "hurt")
+    cluster.create(3, repair={"notReadyGracePeriod": "10m", "nodeLostGracePeriod": "10m"})
+    names = cluster.wait_settled(3)
+    wrote = cluster.write_keys("kept/", 0, KEYS)
+    leader = cluster.status()["leader"]
+    victim = next(name for name in names if name != leader)
+    damage_log(world, victim)
+    start = time.monotonic()
+    world.play("pod", "kill", victim)
+    world.wait(lambda: victim not in (cluster.settled(3) or [victim]), REPLACED_SECONDS_MAX, f"{victim} is replaced")
+    say(f"  {victim} in {time.monotonic() - start:.1f} s")
+    notes = [e["note"] for e in cluster.events() if e["reason"] == "RemovedMember"]
+    expect(len(notes) == 1 and "its data cannot be used" in notes[0], f"the removal was told as {notes}")
+    expect(cluster.read_keys("kept/") == wrote, "keys are lost")
+    cluster.delete_and_wait()
+
+
 if __name__ == "__main__":
-    sys.exit(main([a_lost_member_is_replaced_one_change_at_a_time]))
+    sys.exit(main([a_lost_member_is_replaced_one_change_at_a_time, a_member_with_damaged_data_is_replaced]))

@@ -204,12 +204,19 @@ class World:
         return rows
 
     def zero_writes_at_rest(self, seconds=20):
-        before, told = self.writes(), self.changes()
-        time.sleep(seconds)
-        after = self.writes()
-        expect(before == after,
-               f"writes at rest: {[(k, before.get(k), v) for k, v in after.items() if before.get(k) != v]}")
-        expect(told == self.changes(), "the operator counts changes at rest")
+        """Nothing is written for so long. The numbers that the last change left (sizes, indexes) may be brought up to
+        date once by one status per cluster; after that it must be quiet."""
+        for is_last in (False, True):
+            before, told = self.writes(), self.changes()
+            time.sleep(seconds)
+            after = self.writes()
+            found = {what: count - before.get(what, 0) for what, count in after.items() if count != before.get(what)}
+            if not found:
+                expect(told == self.changes(), "the operator counts changes at rest")
+                return
+            clusters = len(self.items(GROUP + "/etcdclusters"))
+            only_numbers = found.keys() == {"total", "patch etcdclusters/status"} and found["total"] <= clusters
+            expect(only_numbers and not is_last, f"writes at rest: {found}")
 
 
 class Cluster:
