@@ -236,7 +236,6 @@ struct server {
     bool raising_alarm, published, publishing, version_proposed, snapshotting, removed, stopping;
     struct list lease_forwards;     /* keep-alives that wait for a leader */
     struct list compaction_waiters; /* physical=true */
-    struct list hash_waiters;
     struct list transfer_waiters;
     struct raft_conf_state conf_state;    /* applied */
     struct raft_snapshot_mark store_mark; /* what the store holds */
@@ -411,7 +410,6 @@ void quota_alarm_raised(struct server *server, struct request *request, enum etc
 void snapshot_maybe_trigger(struct server *server);
 void snapshot_send(struct server *server, struct raft_message *message);
 void snapshot_install(struct server *server, const struct raft_snapshot_mark *mark);
-void snapshot_stream(struct server *server, struct request *request);
 void io_snapshot_arrived(struct server *server, struct raft_message *message, const char *db_path);
 
 /* ---- cluster.c: who is who, published attributes, cluster version ---- */
@@ -457,7 +455,6 @@ void io_rpc_start(struct server *server);
 
 /* ---- stream.c: watch and keep-alive ---- */
 
-void stream_message(struct server *server, struct request *request);
 void stream_half_closed(struct server *server, uint64_t handle);
 void stream_canceled(struct server *server, uint64_t handle);
 void stream_drained(struct server *server, uint64_t handle, size_t bytes);

@@ -212,7 +212,7 @@ static void io_end_client(struct snapshot_job *job, struct grpc_call *call)
 {
     if (job->sent_bytes != job->size_bytes || job->size_bytes == 0) {
         grpc_call_set_user(call, NULL);
-        grpc_call_finish(call, GRPC_UNAVAILABLE,
+        grpc_call_finish(call, GRPC_UNKNOWN,
                          "etcdserver: the snapshot was interrupted, take it again");
         return;
     }
