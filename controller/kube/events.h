@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Events (events.k8s.io/v1): one object per story. The same story again within KUBE_EVENT_WINDOW_MS is
- * not told again.
+ * Events (events.k8s.io/v1): one object per story. The same story again within KUBE_EVENT_WINDOW_MS
+ * is not told again.
  */
 #ifndef CONTROLLER_KUBE_EVENTS_H
 #define CONTROLLER_KUBE_EVENTS_H

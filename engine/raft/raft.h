@@ -8,7 +8,8 @@
  * raft_take_effects and carry them out IN THIS ORDER (written once, in engine/server/effects.c):
  *   1. send messages_now                (a leader's appends may travel while its own disk works)
  *   2. persist hard_state and entries, one flush, then raft_persisted(...)
- *   3. raft_persisted releases messages_after_persist (votes, append responses): persist before you promise
+ *   3. raft_persisted releases messages_after_persist (votes, append responses): persist before you
+ * promise
  *   4. apply committed entries, then raft_applied(...)
  * A single member commits through step 2 too: nothing is committed that is not durable on a quorum.
  */
@@ -18,8 +19,8 @@
 #include "engine/raft/types.h"
 
 #define RAFT_MAX_MESSAGE_BYTES_DEFAULT (1024u * 1024u)
-#define RAFT_MAX_INFLIGHT_DEFAULT 512u
-#define RAFT_UNCOMMITTED_BYTES_MAX (1024u * 1024u * 256u)
+#define RAFT_MAX_INFLIGHT_DEFAULT      512u
+#define RAFT_UNCOMMITTED_BYTES_MAX     (1024u * 1024u * 256u)
 
 struct raft; /* opaque, owned by the shell's state thread */
 
@@ -34,8 +35,9 @@ struct raft_config {
     uint64_t max_message_bytes; /* of entries in one append */
     uint32_t max_inflight;      /* appends in flight to one follower */
     uint64_t random_seed;       /* election timeout jitter */
-    /* Suspect log (design.md, WAL): no vote, no campaign, no quorum acknowledgement until the leader has
-     * brought the log to its commit index; then the flag clears itself and raft_status says so. */
+    /* Suspect log (design.md, WAL): no vote, no campaign, no quorum acknowledgement until the
+     * leader has brought the log to its commit index; then the flag clears itself and raft_status
+     * says so. */
     bool suspect;
     /* What the disk holds at start. Entries follow mark.index without gap. */
     struct raft_hard_state hard_state;
@@ -43,11 +45,13 @@ struct raft_config {
     const struct raft_entry *entries; /* borrowed; the core takes its own references */
     uint32_t entry_count;
     uint64_t applied_index; /* state machine is already there (consistent index), >= mark.index */
-    /* The configuration at applied_index. NULL: that of the mark, when no change lies in between. */
+    /* The configuration at applied_index. NULL: that of the mark, when no change lies in between.
+     */
     const struct raft_conf_state *applied_conf_state;
 };
 
-/* One answered read: everything acknowledged before the request is applied once applied >= index. */
+/* One answered read: everything acknowledged before the request is applied once applied >= index.
+ */
 struct raft_read_state {
     uint64_t index;
     uint8_t context_size;
@@ -55,8 +59,8 @@ struct raft_read_state {
 };
 
 /*
- * What is to be done. Arrays are owned by the core and valid until the next call of raft_take_effects;
- * messages are moved to the caller: raft_message_clear each after encoding.
+ * What is to be done. Arrays are owned by the core and valid until the next call of
+ * raft_take_effects; messages are moved to the caller: raft_message_clear each after encoding.
  */
 struct raft_effects {
     struct raft_message *messages_now;
@@ -69,7 +73,8 @@ struct raft_effects {
     const struct raft_entry *entries; /* replace everything from entries[0].index on */
     uint32_t entry_count;
     uint64_t persist_ticket; /* pass to raft_persisted when durable */
-    /* A snapshot that a leader sent was accepted: install it before anything else, then raft_snapshot_installed. */
+    /* A snapshot that a leader sent was accepted: install it before anything else, then
+     * raft_snapshot_installed. */
     const struct raft_snapshot_mark *install; /* NULL: none */
     /* Committed, not yet handed out entries, in order; call raft_applied as they are applied. */
     const struct raft_entry *committed;
@@ -103,30 +108,34 @@ void raft_free(struct raft *raft);
 /* One heartbeat-unit of time. */
 void raft_tick(struct raft *raft);
 
-/* A message of a peer (takes message: its contents are moved out or cleared). Garbage of any kind is dropped. */
+/* A message of a peer (takes message: its contents are moved out or cleared). Garbage of any kind
+ * is dropped. */
 void raft_step(struct raft *raft, struct raft_message *message);
 
 /*
- * Proposes entries' payloads (takes the references). On a follower they are forwarded to the leader.
- * E_UNAVAILABLE: no leader, or a transfer is running; E_AGAIN: uncommitted bytes at their limit;
- * the references are dropped then.
+ * Proposes entries' payloads (takes the references). On a follower they are forwarded to the
+ * leader. E_UNAVAILABLE: no leader, or a transfer is running; E_AGAIN: uncommitted bytes at their
+ * limit; the references are dropped then.
  */
 BASE_MUST_CHECK int raft_propose(struct raft *raft, struct raft_payload **payloads, uint32_t count);
 
 /*
- * Proposes one encoded ConfChange. A leader with an unapplied change in its log replaces it by an empty
- * entry (etcd's rule; the caller sees its request time out), so refuse earlier where you can:
+ * Proposes one encoded ConfChange. A leader with an unapplied change in its log replaces it by an
+ * empty entry (etcd's rule; the caller sees its request time out), so refuse earlier where you can:
  * raft_has_pending_conf_change.
  */
 BASE_MUST_CHECK int raft_propose_conf_change(struct raft *raft, struct raft_payload *payload);
 bool raft_has_pending_conf_change(const struct raft *raft);
 
-/* To be called when a committed configuration change is applied; type and node decide, an invalid one is
- * ignored by giving NULL (a change that the membership refused). *out gets the new configuration. */
-void raft_apply_conf_change(struct raft *raft, const struct raft_conf_change *change, struct raft_conf_state *out);
+/* To be called when a committed configuration change is applied; type and node decide, an invalid
+ * one is ignored by giving NULL (a change that the membership refused). *out gets the new
+ * configuration. */
+void raft_apply_conf_change(struct raft *raft, const struct raft_conf_change *change,
+                            struct raft_conf_state *out);
 
-/* Asks for a linearizable read; the answer comes as a read state with the same context (<= 32 bytes).
- * E_UNAVAILABLE without a leader. A leader that has not committed in its term answers once it has. */
+/* Asks for a linearizable read; the answer comes as a read state with the same context (<= 32
+ * bytes). E_UNAVAILABLE without a leader. A leader that has not committed in its term answers once
+ * it has. */
 BASE_MUST_CHECK int raft_read_index(struct raft *raft, struct bytes context);
 
 /* Asks to move leadership to target; the caller watches raft_status. */
@@ -158,7 +167,8 @@ void raft_status(const struct raft *raft, struct raft_status *out);
 void raft_conf_state(const struct raft *raft, struct raft_conf_state *out);
 
 /* Leader's view of a member; E_NOT_FOUND when not leader or unknown. */
-BASE_MUST_CHECK int raft_progress_of(const struct raft *raft, uint64_t id, struct raft_progress_status *out);
+BASE_MUST_CHECK int raft_progress_of(const struct raft *raft, uint64_t id,
+                                     struct raft_progress_status *out);
 
 /* The term of an entry that is still in the log or the mark; 0 otherwise. */
 uint64_t raft_term_of(const struct raft *raft, uint64_t index);

@@ -10,11 +10,16 @@
 #include "base/defs.h"
 
 #define RAFT_MEMBERS_MAX 32u /* voters and learners together */
-#define RAFT_NO_ID 0u
+#define RAFT_NO_ID       0u
 
-enum raft_entry_type { RAFT_ENTRY_NORMAL = 0, RAFT_ENTRY_CONF_CHANGE = 1, RAFT_ENTRY_CONF_CHANGE_V2 = 2 };
+enum raft_entry_type {
+    RAFT_ENTRY_NORMAL = 0,
+    RAFT_ENTRY_CONF_CHANGE = 1,
+    RAFT_ENTRY_CONF_CHANGE_V2 = 2
+};
 
-/* The bytes of an entry, shared by the log, the WAL writer and the senders. Reference count is atomic. */
+/* The bytes of an entry, shared by the log, the WAL writer and the senders. Reference count is
+ * atomic. */
 struct raft_payload {
     _Atomic uint32_t references;
     uint32_t size;
@@ -36,7 +41,8 @@ struct raft_entry {
 
 static inline struct bytes raft_entry_bytes(const struct raft_entry *entry)
 {
-    return entry->payload == NULL ? (struct bytes){NULL, 0} : bytes_of(entry->payload->data, entry->payload->size);
+    return entry->payload == NULL ? (struct bytes){NULL, 0}
+                                  : bytes_of(entry->payload->data, entry->payload->size);
 }
 
 struct raft_hard_state {
@@ -71,7 +77,8 @@ struct raft_snapshot_mark {
     struct raft_conf_state conf_state;
 };
 
-/* raftpb.MessageType; the local ones (hup, beat, unreachable, snap-status, check-quorum) are never sent. */
+/* raftpb.MessageType; the local ones (hup, beat, unreachable, snap-status, check-quorum) are never
+ * sent. */
 enum raft_message_type {
     RAFT_MSG_HUP = 0,
     RAFT_MSG_BEAT = 1,
@@ -98,9 +105,9 @@ enum raft_message_type {
 
 /*
  * A message owns its entries array (mem_free) with one payload reference each. context is the read
- * index request (8 bytes), "CampaignTransfer" on votes, or empty. For RAFT_MSG_READ_INDEX(_RESP) the
- * codec carries context as the data of a single entry, as etcd does. snapshot_data is the envelope's
- * Snapshot.Data (filled and read by the shell only).
+ * index request (8 bytes), "CampaignTransfer" on votes, or empty. For RAFT_MSG_READ_INDEX(_RESP)
+ * the codec carries context as the data of a single entry, as etcd does. snapshot_data is the
+ * envelope's Snapshot.Data (filled and read by the shell only).
  */
 struct raft_message {
     enum raft_message_type type;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The shared library: buffers and their limits, maps and heaps against simple models, CRC, flags. */
+/* The shared library: buffers and their limits, maps and heaps against simple models, CRC, flags.
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -67,7 +68,8 @@ static void a_map_agrees_with_a_plain_array(void **state)
     for (int step = 0; step < 100000; step++) {
         size_t key = rng_below(&rng, 500);
         char text[32];
-        struct bytes bytes = bytes_of(text, (size_t)snprintf(text, sizeof(text), "%zu%s", key, key % 3 ? "" : "-a-long-key"));
+        struct bytes bytes = bytes_of(
+            text, (size_t)snprintf(text, sizeof(text), "%zu%s", key, key % 3 ? "" : "-a-long-key"));
         if (rng_below(&rng, 2) == 0) {
             void *old = map_set(&map, bytes, &values[key]);
             assert_ptr_equal(old, model[key]);
@@ -205,9 +207,13 @@ static void metrics_are_written_in_the_text_format(void **state)
 {
     (void)state;
     static const double bounds[] = {0.5, 1};
-    struct metric gauge = {.name = "b_gauge", .help = "A gauge.", .type = METRIC_GAUGE, .labels = "x=\"1\""};
-    struct metric histogram = {
-        .name = "a_seconds", .help = "Time.", .type = METRIC_HISTOGRAM, .bounds = bounds, .bound_count = 2};
+    struct metric gauge = {
+        .name = "b_gauge", .help = "A gauge.", .type = METRIC_GAUGE, .labels = "x=\"1\""};
+    struct metric histogram = {.name = "a_seconds",
+                               .help = "Time.",
+                               .type = METRIC_HISTOGRAM,
+                               .bounds = bounds,
+                               .bound_count = 2};
     struct buf out;
     buf_init(&out, 4096);
     metric_register(&gauge);
@@ -218,10 +224,11 @@ static void metrics_are_written_in_the_text_format(void **state)
 
     metrics_write(&out);
 
-    assert_string_equal(buf_cstr(&out), "# HELP a_seconds Time.\n# TYPE a_seconds histogram\n"
-                                        "a_seconds_bucket{le=\"0.5\"} 0\na_seconds_bucket{le=\"1\"} 1\n"
-                                        "a_seconds_bucket{le=\"+Inf\"} 2\na_seconds_sum 2.7\na_seconds_count 2\n"
-                                        "# HELP b_gauge A gauge.\n# TYPE b_gauge gauge\nb_gauge{x=\"1\"} -3\n");
+    assert_string_equal(buf_cstr(&out),
+                        "# HELP a_seconds Time.\n# TYPE a_seconds histogram\n"
+                        "a_seconds_bucket{le=\"0.5\"} 0\na_seconds_bucket{le=\"1\"} 1\n"
+                        "a_seconds_bucket{le=\"+Inf\"} 2\na_seconds_sum 2.7\na_seconds_count 2\n"
+                        "# HELP b_gauge A gauge.\n# TYPE b_gauge gauge\nb_gauge{x=\"1\"} -3\n");
     metric_unregister(&gauge);
     metric_unregister(&histogram);
     buf_free(&out);

@@ -63,8 +63,8 @@ static void a_pod_runs_the_engine_with_the_flags_of_its_member(void **state)
         "--listen-metrics-urls=http://0.0.0.0:2381",
         "--initial-advertise-peer-urls=http://demo-2.demo-peers.ns.svc:2380",
         "--advertise-client-urls=http://demo-2.demo-peers.ns.svc:2379",
-        "--initial-cluster=demo-0=http://demo-0.demo-peers.ns.svc:2380,"
-        "demo-2=http://demo-2.demo-peers.ns.svc:2380",
+        ("--initial-cluster=demo-0=http://demo-0.demo-peers.ns.svc:2380,"
+         "demo-2=http://demo-2.demo-peers.ns.svc:2380"),
         "--initial-cluster-state=existing",
         "--initial-cluster-token=demo-u",
         "--quota-backend-bytes=751619260",
