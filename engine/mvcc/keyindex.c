@@ -4,6 +4,7 @@
 
 #include "base/alloc.h"
 #include "base/assert.h"
+#include "base/plant.h"
 
 #define PAST_CAPACITY_FIRST 2u
 
@@ -114,7 +115,7 @@ static void past_drop_front(struct key_entry *entry, uint32_t drop)
  * keeps it. */
 static bool kept_by_compaction(struct revision newest, int64_t at)
 {
-    return !newest.tombstone || newest.main == at;
+    return !newest.tombstone || (newest.main == at && !PLANT(compaction_drops_delete));
 }
 
 bool key_entry_compact(struct key_entry *entry, int64_t at, key_removed_fn removed, void *ctx)
@@ -122,7 +123,8 @@ bool key_entry_compact(struct key_entry *entry, int64_t at, key_removed_fn remov
     uint32_t below = past_count_at(entry->past, at);
     bool newest_below = entry->meta.mod_revision <= at;
     uint32_t drop = below;
-    if (!newest_below && below > 0 && kept_by_compaction(entry->past->revisions[below - 1], at)) {
+    if (!PLANT(compaction_drops_newest) && !newest_below && below > 0 &&
+        kept_by_compaction(entry->past->revisions[below - 1], at)) {
         drop = below - 1;
     }
     for (uint32_t i = 0; i < drop; i++) {

@@ -12,6 +12,7 @@
 #include "base/heap.h"
 #include "base/list.h"
 #include "base/map.h"
+#include "base/plant.h"
 #include "engine/proto/codec.h"
 #include "lease.pb-c.h"
 
@@ -231,7 +232,7 @@ static void lessor_detach(void *ctx, struct bytes key, int64_t id)
     struct lessor *lessor = ctx;
     struct lease_item *item = map_get(&lessor->items, key);
     /* A key that moved to another lease must not lose that one. */
-    if (item != NULL && item->lease->id == id) {
+    if (item != NULL && (item->lease->id == id || PLANT(lease_takes_moved_key))) {
         item_drop(lessor, item);
     }
 }
@@ -456,6 +457,9 @@ void lessor_promote(struct lessor *lessor, int64_t now_ms, int64_t extend_ms)
     void *value = NULL;
     while (map_next(&lessor->leases, &cursor, NULL, &value)) {
         lease_refresh(lessor, value, now_ms + extend_ms);
+        if (PLANT(lease_short_after_promotion)) {
+            lease_expire_at(lessor, value, now_ms);
+        }
         checkpoint_schedule(lessor, value, now_ms);
     }
     if (lessor->leases.count >= LEASE_REVOKES_PER_SECOND) {
@@ -488,6 +492,10 @@ enum lease_renewal lessor_renew(struct lessor *lessor, int64_t id, int64_t now_m
         return LEASE_RENEW_NOT_PRIMARY;
     }
     struct lease *lease = lease_find(lessor, id);
+    if (lease == NULL && PLANT(lease_renewed_when_gone)) {
+        *out_ttl_s = lessor->config.min_ttl_s;
+        return LEASE_RENEWED;
+    }
     if (lease == NULL) {
         return LEASE_RENEW_NOT_FOUND;
     }

@@ -4,6 +4,7 @@
 
 #include "base/alloc.h"
 #include "base/assert.h"
+#include "base/plant.h"
 #include "engine/mvcc/watch_impl.h"
 #include "engine/proto/etcd_error.h"
 
@@ -224,7 +225,7 @@ int watch_hub_notify(struct watch_hub *hub)
 
 void watch_hub_reset(struct watch_hub *hub, struct mvcc *mvcc)
 {
-    hub_rewind(hub, hub->revision);
+    hub_rewind(hub, PLANT(watch_skips_snapshot) ? mvcc_revision(mvcc) : hub->revision);
     hub->mvcc = mvcc;
     hub->revision = mvcc_revision(mvcc);
     watch_cache_clear(&hub->cache, hub->revision + 1);
@@ -417,7 +418,9 @@ static void watcher_start(struct watcher *watcher)
     int64_t newest = watcher->stream->hub->revision;
     watcher->state = WATCHER_IDLE;
     if (watcher->start_revision == 0 || watcher->start_revision > newest) {
-        watcher->next_revision = BASE_MAX(watcher->start_revision, newest + 1);
+        watcher->next_revision = PLANT(watch_future_gets_old)
+                                     ? newest + 1
+                                     : BASE_MAX(watcher->start_revision, newest + 1);
         watcher_go_idle(watcher);
     } else {
         watcher_go_catchup(watcher, watcher->start_revision);

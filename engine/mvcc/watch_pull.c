@@ -6,6 +6,7 @@
  */
 #include "base/alloc.h"
 #include "base/assert.h"
+#include "base/plant.h"
 #include "engine/mvcc/watch_impl.h"
 
 /* Events of one response, in order. When owned they are copies of history. */
@@ -258,6 +259,10 @@ static int watcher_pull(struct watcher *watcher, size_t stop_size, struct event_
         progress_write(stream, watcher->id, out);
         return 0;
     }
+    if (PLANT(watch_skips_when_slow) && watcher->state == WATCHER_LIVE && live_is_lost(watcher)) {
+        watcher->next_revision = stream->hub->revision + 1;
+        watcher_go_catchup(watcher, watcher->next_revision);
+    }
     if (watcher->state == WATCHER_LIVE && live_is_lost(watcher)) {
         watcher_go_catchup(watcher, watcher->next_revision);
     }
@@ -305,7 +310,7 @@ int watch_stream_pull(struct watch_stream *stream, size_t max_bytes, struct buf 
     if (rc != 0) {
         return rc;
     }
-    if (stream->progress_asked && stream->busy_count == 0) {
+    if (stream->progress_asked && (stream->busy_count == 0 || PLANT(watch_progress_early))) {
         /* Only behind every event up to this revision, and nothing of it is to come. */
         stream->progress_asked = false;
         if (stream->watchers.count > 0 && !watch_stream_waits_for_future(stream)) {

@@ -7,6 +7,7 @@
 
 #include "base/alloc.h"
 #include "base/assert.h"
+#include "base/plant.h"
 
 static void lent_return(struct raft_lent_entries *lent)
 {
@@ -67,9 +68,15 @@ static void effects_persist(struct raft *raft, struct raft_effects *out)
     struct raft_hard_state now = {.term = raft->term, .vote = raft->vote, .commit = log->commit};
     const struct raft_hard_state *before = &raft->emitted_hard_state;
     out->must_sync = raft_must_persist(raft);
+    if (PLANT(vote_not_persisted)) {
+        now.vote = RAFT_NO_ID;
+    }
     out->hard_state = now;
     out->hard_state_changed =
         now.term != before->term || now.vote != before->vote || now.commit != before->commit;
+    if (PLANT(state_only_with_entries) && log->emitted == log->last_index) {
+        out->hard_state_changed = false;
+    }
     out->has_persist = out->must_sync || out->hard_state_changed;
     if (raft->install_state == RAFT_INSTALL_WANTED) {
         out->install = &raft->install_mark;

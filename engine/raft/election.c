@@ -6,6 +6,7 @@
 #include "engine/raft/raft_internal.h"
 
 #include "base/assert.h"
+#include "base/plant.h"
 
 /* Each term starts with a new random timeout in [election_ticks, 2 * election_ticks) (Raft 5.2). */
 static void election_reset(struct raft *raft, uint64_t term)
@@ -140,11 +141,12 @@ bool raft_in_lease(const struct raft *raft)
 void raft_handle_vote(struct raft *raft, const struct raft_message *message)
 {
     bool pre = message->type == RAFT_MSG_PRE_VOTE;
-    bool can_vote = raft->vote == message->from ||
+    bool can_vote = raft->vote == message->from || PLANT(two_votes_a_term) ||
                     (raft->vote == RAFT_NO_ID && raft->leader == RAFT_NO_ID) ||
                     (pre && message->term > raft->term);
     bool granted = can_vote && !raft->suspicion.active &&
-                   raft_log_is_up_to_date(&raft->log, message->index, message->log_term);
+                   (raft_log_is_up_to_date(&raft->log, message->index, message->log_term) ||
+                    PLANT(vote_without_log_check));
     struct raft_message answer = {
         .type = pre ? RAFT_MSG_PRE_VOTE_RESP : RAFT_MSG_VOTE_RESP,
         .to = message->from,

@@ -3,6 +3,7 @@
 #include "engine/raft/raft_internal.h"
 
 #include "base/assert.h"
+#include "base/plant.h"
 
 static void follow_accept(struct raft *raft, uint64_t to, uint64_t index)
 {
@@ -33,6 +34,7 @@ static bool follow_take_entries(struct raft *raft, const struct raft_message *me
 {
     uint32_t i = 0;
     while (i < message->entry_count &&
+           !(PLANT(truncate_on_match) && message->entries[i].index > raft->log.commit) &&
            raft_log_matches(&raft->log, message->entries[i].index, message->entries[i].term)) {
         i++;
     }
@@ -60,7 +62,8 @@ void raft_handle_append(struct raft *raft, const struct raft_message *message)
         follow_accept(raft, message->from, log->commit); /* what is committed matches anyway */
         return;
     }
-    if (!raft_log_matches(log, message->index, message->log_term)) {
+    if (!raft_log_matches(log, message->index, message->log_term) &&
+        !(PLANT(append_without_check) && message->index <= log->last_index)) {
         follow_reject(raft, message);
         return;
     }
@@ -79,8 +82,8 @@ void raft_handle_heartbeat(struct raft *raft, const struct raft_message *message
     if (!raft->suspicion.active) {
         /* A leader tells only what it knows us to hold; more than that means we lost something, and
          * then the entries that we have in that place may not be the committed ones. */
-        if (message->commit <= raft->log.last_index) {
-            raft_log_commit_to(&raft->log, message->commit);
+        if (message->commit <= raft->log.last_index || PLANT(heartbeat_commits_blindly)) {
+            raft_log_commit_to(&raft->log, BASE_MIN(message->commit, raft->log.last_index));
         }
         answer.context_size = message->context_size;
         memcpy(answer.context, message->context, message->context_size);

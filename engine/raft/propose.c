@@ -5,6 +5,7 @@
 
 #include "base/alloc.h"
 #include "base/err.h"
+#include "base/plant.h"
 
 /* Borrows entries. A change while one may be unapplied becomes an empty entry, as etcd does it. */
 static int propose_as_leader(struct raft *raft, struct raft_entry *entries, uint32_t count)
@@ -18,7 +19,7 @@ static int propose_as_leader(struct raft *raft, struct raft_entry *entries, uint
         if (own[i].type == RAFT_ENTRY_NORMAL) {
             continue;
         }
-        if (pending > raft->log.applied) {
+        if (pending > raft->log.applied && !PLANT(overlapping_changes)) {
             own[i].type = RAFT_ENTRY_NORMAL;
             own[i].payload = NULL;
         } else {

@@ -5,6 +5,7 @@
 #include "base/alloc.h"
 #include "base/assert.h"
 #include "base/err.h"
+#include "base/plant.h"
 
 static void new_load_log(struct raft *raft, const struct raft_config *config)
 {
@@ -74,7 +75,7 @@ void raft_free(struct raft *raft)
 
 bool raft_committed_in_term(const struct raft *raft)
 {
-    return raft_log_matches(&raft->log, raft->log.commit, raft->term);
+    return raft_log_matches(&raft->log, raft->log.commit, raft->term) || PLANT(read_before_noop);
 }
 
 static void tick_leader(struct raft *raft)
@@ -313,6 +314,17 @@ uint64_t raft_term_of(const struct raft *raft, uint64_t index)
 {
     uint64_t term = 0;
     return raft_log_term(&raft->log, index, &term) ? term : 0;
+}
+
+const struct raft_entry *raft_entry_of(const struct raft *raft, uint64_t index)
+{
+    bool has = index > raft->log.mark_index && index <= raft->log.last_index;
+    return has ? raft_log_at(&raft->log, index) : NULL;
+}
+
+uint64_t raft_log_rewrites(const struct raft *raft)
+{
+    return raft->log.rewrites;
 }
 
 const char *raft_role_name(enum raft_role role)

@@ -8,6 +8,7 @@
 
 #include "base/alloc.h"
 #include "base/assert.h"
+#include "base/plant.h"
 
 void raft_want_append(struct raft_progress *progress, enum raft_send_want want)
 {
@@ -103,8 +104,15 @@ bool raft_maybe_commit(struct raft *raft)
             matches[count++] = raft->members[i].match_index;
         }
     }
+    for (uint32_t i = 0; PLANT(learner_counts) && i < raft->member_count; i++) {
+        (void)raft_quorum_value(matches, count); /* sorts: the slowest is the last */
+        if (raft->members[i].is_learner) {
+            matches[count - 1] = BASE_MAX(matches[count - 1], raft->members[i].match_index);
+        }
+    }
     uint64_t index = raft_quorum_value(matches, count);
-    if (index <= raft->log.commit || !raft_log_matches(&raft->log, index, raft->term)) {
+    if (index <= raft->log.commit ||
+        (!PLANT(commit_old_term_by_count) && !raft_log_matches(&raft->log, index, raft->term))) {
         return false;
     }
     raft_log_commit_to(&raft->log, index);
@@ -135,6 +143,13 @@ bool raft_append_own(struct raft *raft, struct raft_entry *entries, uint32_t cou
         entries[i].index = raft->log.last_index + 1;
         raft_log_append(&raft->log, &entries[i]);
     }
+    if (PLANT(leader_counts_unflushed)) {
+        struct raft_progress *own = raft_member(raft, raft->id);
+        if (own != NULL && raft_progress_update(own, raft->log.last_index) &&
+            raft_maybe_commit(raft)) {
+            raft_after_commit(raft);
+        }
+    }
     return true;
 }
 
@@ -162,7 +177,9 @@ void raft_send_heartbeats(struct raft *raft, uint64_t round)
             .type = RAFT_MSG_HEARTBEAT,
             .to = member->id,
             /* Never more than the member is known to hold: its log beyond may differ. */
-            .commit = BASE_MIN(member->match_index, raft->log.commit),
+            .commit = PLANT(heartbeat_commits_blindly)
+                          ? raft->log.commit
+                          : BASE_MIN(member->match_index, raft->log.commit),
         };
         if (round != 0) {
             beat.context_size = sizeof(round);

@@ -8,6 +8,7 @@
 
 #include "base/alloc.h"
 #include "base/assert.h"
+#include "base/plant.h"
 
 #define ARRAY_CAPACITY_MIN 16u
 
@@ -77,6 +78,10 @@ void raft_send_promise(struct raft *raft, struct raft_message *message)
         .after_ticket = raft_must_persist(raft) ? raft->next_ticket : raft->last_sync_ticket,
         .message = *message,
     };
+    if ((PLANT(ack_before_flush) && message->type == RAFT_MSG_APP_RESP) ||
+        (PLANT(vote_before_flush) && message->type == RAFT_MSG_VOTE_RESP)) {
+        raft->waiting[place].after_ticket = 0;
+    }
     raft->waiting_count++;
     *message = (struct raft_message){0};
 }

@@ -10,6 +10,7 @@
 
 #include "base/alloc.h"
 #include "base/log.h"
+#include "base/plant.h"
 #include "engine/server/metrics.h"
 #include "engine/server/rpc.h"
 
@@ -73,6 +74,9 @@ static int apply_kv(struct server *server, const Etcdserverpb__InternalRaftReque
 {
     struct kv_env env;
     kv_env_fill(server, &env);
+    if (PLANT(apply_reads_clock) && server_now_ms(server) % 64 == 0) {
+        return ETCD_ERR_NO_SPACE;
+    }
     if (entry->put) {
         metric_add(&METRIC_PUT_TOTAL, 1);
         return kv_put(&env, server->batch, entry->put, &out->body, &out->revision);
@@ -102,7 +106,7 @@ static void apply_lease_grant(struct server *server, const Etcdserverpb__LeaseGr
 {
     Etcdserverpb__LeaseGrantResponse response = ETCDSERVERPB__LEASE_GRANT_RESPONSE__INIT;
     out->error = lessor_grant(server->lessor, request->id, request->ttl,
-                              (int64_t)server_now_ms(server), server->batch, &response.ttl);
+                              server_lease_now_ms(server), server->batch, &response.ttl);
     if (out->error == ETCD_OK) {
         metric_add(&METRIC_LEASE_GRANTED, 1);
         response.id = request->id;
@@ -138,7 +142,7 @@ static void apply_lease_checkpoint(struct server *server,
 {
     for (size_t i = 0; i < request->n_checkpoints; i++) {
         lessor_checkpoint(server->lessor, request->checkpoints[i]->id,
-                          request->checkpoints[i]->remaining_ttl, (int64_t)server_now_ms(server),
+                          request->checkpoints[i]->remaining_ttl, server_lease_now_ms(server),
                           server->batch);
     }
 }

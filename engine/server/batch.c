@@ -6,6 +6,7 @@
 #include "base/alloc.h"
 #include "base/log.h"
 #include "base/metrics.h"
+#include "base/plant.h"
 #include "engine/server/internal.h"
 #include "engine/server/metrics.h"
 
@@ -41,7 +42,7 @@ static void commit_done(void *ctx)
     struct batch_waiter *waiters = server->commit_waiters;
     server->commit_waiters = NULL;
     server->committing = NULL;
-    server->store_index = job->batch->consistent_index;
+    server->store_index = job->mark.index;
     server->store_mark = job->mark;
     buf_free(&server->store_membership);
     server->store_membership = job->membership;
@@ -79,7 +80,9 @@ static void store_commit(void *ctx)
 static void cut(struct server *server)
 {
     struct commit_job *job = mem_zalloc(sizeof(*job));
-    server->batch->consistent_index = server->applied_index;
+    server->batch->consistent_index = PLANT(index_ahead_of_content) ? server->applied_index + 1
+                                      : PLANT(index_behind_content) ? server->store_index
+                                                                    : server->applied_index;
     server->batch->term = server->applied_term;
     job->server = server;
     job->batch = server->batch;

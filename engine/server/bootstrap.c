@@ -15,6 +15,7 @@
 
 #include "base/alloc.h"
 #include "base/log.h"
+#include "base/plant.h"
 #include "engine/server/adopt.h"
 #include "engine/server/datadir.h"
 #include "engine/server/fetch.h"
@@ -417,7 +418,7 @@ static void make_raft(struct server *server, const struct wal_contents *contents
         .max_message_bytes = RAFT_MAX_MESSAGE_BYTES_DEFAULT,
         .max_inflight = RAFT_MAX_INFLIGHT_DEFAULT,
         .random_seed = rng_next(&server->rng),
-        .suspect = contents->tail == WAL_TAIL_SUSPECT,
+        .suspect = contents->tail == WAL_TAIL_SUSPECT && !PLANT(suspect_votes),
         .hard_state = contents->hard_state,
         .mark = contents->mark,
         .entries = contents->entries,

@@ -10,6 +10,7 @@
 #include "base/alloc.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "base/plant.h"
 #include "engine/server/fetch.h"
 #include "engine/server/links.h"
 #include "engine/server/metrics.h"
@@ -403,7 +404,9 @@ void apply_conf_change(struct server *server, uint64_t index, struct bytes data)
         carry_out(server, &change);
         raft_apply_conf_change(server->raft, &raft_change, &conf);
         server->conf_state = conf;
-        cluster_store_conf_state(server->batch, &conf);
+        if (!(PLANT(promotion_not_stored) && change.is_promote)) {
+            cluster_store_conf_state(server->batch, &conf);
+        }
         refresh_links(server);
         cluster_refresh_learner(server);
     }
@@ -525,9 +528,9 @@ void cluster_on_role_change(struct server *server)
     server->seen_leader = status.leader;
     watch_hub_set_term(server->watch_hub, status.term);
     if (status.role == RAFT_LEADER && !was_primary) {
-        lessor_promote(server->lessor, (int64_t)server_now_ms(server), server->config->election_ms);
+        lessor_promote(server->lessor, server_lease_now_ms(server), server->config->election_ms);
         cluster_poll_versions(server);
-    } else if (status.role != RAFT_LEADER && was_primary) {
+    } else if (status.role != RAFT_LEADER && was_primary && !PLANT(lease_kept_after_demotion)) {
         lessor_demote(server->lessor);
         streams_on_demotion(server);
     }

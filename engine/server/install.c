@@ -11,6 +11,7 @@
 
 #include "base/alloc.h"
 #include "base/log.h"
+#include "base/plant.h"
 #include "engine/server/datadir.h"
 #include "engine/server/snapshot.h"
 #include "engine/store/bolt.h"
@@ -92,6 +93,7 @@ static void install_finish(void *ctx)
     struct install_job *job = ctx;
     struct server *server = job->server;
     struct err err = {{0}};
+    uint64_t old_index = server->applied_index;
     state_close(server);
     int rc = store_dir_swap(server->disk, server->member_dir, job->mark.index, &err);
     if (rc == 0) {
@@ -101,7 +103,7 @@ static void install_finish(void *ctx)
         server_fatal(server, "failed to open the installed snapshot", err.text);
     }
     (void)unlink(job->db_path);
-    server->applied_index = job->mark.index;
+    server->applied_index = PLANT(snapshot_keeps_old_index) ? old_index : job->mark.index;
     server->applied_term = job->mark.term;
     server->conf_state = job->mark.conf_state; /* a store of etcd 3.4 does not hold it */
     server->store_mark = job->mark;
@@ -129,7 +131,7 @@ static void wal_record_install(void *ctx)
     struct err err = {{0}};
     wal_flush_turn(server);
     int rc = snapfile_save(server->disk, server->snap_dir, &job->mark, buf_bytes(&job->data), &err);
-    if (rc == 0) {
+    if (rc == 0 && !PLANT(install_not_recorded)) {
         rc = wal_save_mark(server->wal, &job->mark);
     }
     if (rc != 0) {

@@ -275,6 +275,9 @@ void server_free(struct server *server);
 BASE_NORETURN void server_fatal(struct server *server, const char *msg, const char *reason);
 uint64_t server_now_ms(const struct server *server);
 
+/* The time that leases count by: the monotonic clock's. */
+int64_t server_lease_now_ms(const struct server *server);
+
 /* State thread: ends server_run with this signal number (0: removed from the cluster). */
 void server_stop(struct server *server, int signal_number);
 

@@ -2,6 +2,7 @@
 /* From a request to an entry of the log, and the table of those that wait for their entry to be
  * applied. */
 #include "base/alloc.h"
+#include "base/plant.h"
 #include "engine/proto/raftpb.h"
 #include "engine/server/rpc.h"
 
@@ -109,7 +110,11 @@ static void propose_now(struct server *server, struct request *request)
     struct raft_payload *payload = raft_payload_ref(request->payload);
     int rc = request->is_conf_change ? raft_propose_conf_change(server->raft, payload)
                                      : raft_propose(server->raft, &payload, 1);
-    if (rc == 0) {
+    if (rc == 0 && PLANT(proposal_twice) && !request->is_conf_change) {
+        if (list_empty(&request->link)) {
+            list_append(&server->proposals, &request->link);
+        }
+    } else if (rc == 0) {
         raft_payload_unref(request->payload);
         request->payload = NULL;
         list_remove(&request->link);

@@ -3,6 +3,7 @@
  * leader. */
 #include "base/alloc.h"
 #include "base/log.h"
+#include "base/plant.h"
 #include "engine/server/fetch.h"
 #include "engine/server/metrics.h"
 #include "engine/server/rpc.h"
@@ -70,7 +71,7 @@ static void fill_time_to_live(struct server *server, int64_t id, bool with_keys,
     size_t count;
     out->id = id;
     out->ttl = -1;
-    if (lessor_times(server->lessor, id, (int64_t)server_now_ms(server), &times) != ETCD_OK) {
+    if (lessor_times(server->lessor, id, server_lease_now_ms(server), &times) != ETCD_OK) {
         return;
     }
     out->ttl = times.remaining_s;
@@ -247,7 +248,7 @@ void leases_check(struct server *server)
         return;
     }
     size_t count =
-        lessor_expired(server->lessor, (int64_t)server_now_ms(server), ids, ARRAY_COUNT(ids));
+        lessor_expired(server->lessor, server_lease_now_ms(server), ids, ARRAY_COUNT(ids));
     for (size_t i = 0; i < count; i++) {
         Etcdserverpb__LeaseRevokeRequest revoke = ETCDSERVERPB__LEASE_REVOKE_REQUEST__INIT;
         struct request *request = request_internal(revoke_done);
@@ -309,7 +310,7 @@ void peer_lease_renew(struct server *server, struct request *request)
     if (!lease_leadership_is_sure(server, request, peer_lease_renew)) {
         return;
     }
-    switch (lessor_renew(server->lessor, id, (int64_t)server_now_ms(server), &ttl_s)) {
+    switch (lessor_renew(server->lessor, id, server_lease_now_ms(server), &ttl_s)) {
     case LEASE_RENEWED:
         header_of(server, mvcc_revision(server->mvcc), &header);
         response.header = &header;

@@ -19,6 +19,7 @@
 
 #include "base/alloc.h"
 #include "base/log.h"
+#include "base/plant.h"
 #include "engine/server/rpc.h"
 #include "engine/store/bolt.h"
 #include "engine/wal/snapfile.h"
@@ -333,6 +334,9 @@ static void begin_peer(struct server *server, void *ctx)
     /* The store may be ahead of what the core named: the follower gets what the file holds. */
     ASSERT(server->store_mark.index >= job->message->snapshot->index);
     *job->message->snapshot = server->store_mark;
+    if (PLANT(snapshot_without_tail) && server->applied_term == server->store_mark.term) {
+        job->message->snapshot->index = server->applied_index;
+    }
     job->message->snapshot_data = raft_payload_new(buf_bytes(&server->store_membership));
     uint64_t to = job->message->to;
     LOG_INFO("sending database snapshot", LOG_HEX("remote-peer-id", to),
@@ -347,6 +351,10 @@ void snapshot_send(struct server *server, struct raft_message *message)
 {
     struct raft_message *copy = mem_dup(message, sizeof(*message));
     *message = (struct raft_message){0};
+    if (PLANT(snapshot_without_tail) && copy->snapshot->index <= server->store_mark.index) {
+        begin_peer(server, copy);
+        return;
+    }
     batch_cut_then(server, begin_peer, copy);
 }
 

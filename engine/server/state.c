@@ -7,6 +7,7 @@
 
 #include "base/alloc.h"
 #include "base/log.h"
+#include "base/plant.h"
 #include "engine/server/compactor.h"
 #include "engine/server/links.h"
 #include "engine/server/snapshot.h"
@@ -16,6 +17,14 @@
 uint64_t server_now_ms(const struct server *server)
 {
     return clock_monotonic_ms(server->clock);
+}
+
+int64_t server_lease_now_ms(const struct server *server)
+{
+    if (PLANT(lease_by_wall_clock)) {
+        return server->clock->wall_ns(server->clock->ctx) / 1000000;
+    }
+    return (int64_t)server_now_ms(server);
 }
 
 uint64_t server_map_bytes(const struct server_config *config)

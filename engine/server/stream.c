@@ -214,7 +214,7 @@ void rpc_lease_keep_alive(struct server *server, struct request *request)
     int64_t id = ((const Etcdserverpb__LeaseKeepAliveRequest *)request->message)->id;
     int64_t ttl_s = 0;
     request->number_signed = id;
-    switch (lessor_renew(server->lessor, id, (int64_t)server_now_ms(server), &ttl_s)) {
+    switch (lessor_renew(server->lessor, id, server_lease_now_ms(server), &ttl_s)) {
     case LEASE_RENEWED:
         metric_add(&METRIC_LEASE_RENEWED, 1);
         break;

@@ -15,6 +15,7 @@
 #include "base/assert.h"
 #include "base/buf.h"
 #include "base/log.h"
+#include "base/plant.h"
 #include "engine/proto/raftpb.h"
 #include "engine/wal/prepare.h"
 #include "engine/wal/record.h"
@@ -72,11 +73,11 @@ static uint64_t append_offset(const struct wal *wal)
 /* The one place where the log is flushed. */
 static int log_sync(struct wal *wal, struct disk_file *file)
 {
-    int rc = wal->no_sync ? 0 : wal->disk->sync(file);
+    int rc = wal->no_sync || PLANT(flush_left_out) ? 0 : wal->disk->sync(file);
     if (rc == 0) {
         wal->flush_count++;
     }
-    return rc;
+    return PLANT(flush_error_ignored) ? 0 : rc;
 }
 
 /* Keeps the bytes of the last, partly filled page and gives big memory back. */
@@ -202,7 +203,7 @@ static int segment_begin(struct wal *wal, struct disk_file *file, uint64_t seque
         struct raft_snapshot_mark none = {0};
         wal_append_mark(&wal->pending, &wal->crc, &none);
     }
-    if (wal->hard_state.term != 0) {
+    if (wal->hard_state.term != 0 && !PLANT(segment_without_state)) {
         wal_append_state(&wal->pending, &wal->crc, &wal->hard_state);
     }
     int rc = pending_flush(wal, file);
@@ -213,7 +214,7 @@ static int segment_begin(struct wal *wal, struct disk_file *file, uint64_t seque
     char *path = wal_segment_path(wal->dir, &segment);
     rc = wal->disk->rename(wal->disk->ctx, wal->prepare.path, path);
     mem_free(path);
-    if (rc == 0) {
+    if (rc == 0 && !PLANT(segment_name_not_flushed)) {
         rc = wal->disk->sync_dir(wal->disk->ctx, wal->dir);
     }
     if (rc == 0) {
