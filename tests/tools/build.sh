@@ -1,19 +1,30 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Builds the programs that the suites of tier "go" run against, from the Go modules that go.mod names.
-# Each appears in the bin folder only when it is whole; what is there already is not built again.
-# A new go.mod means a new folder. Exit 77: no usable Go here.
-#   build.sh           builds what is missing, prints progress
-#   build.sh --where   prints the bin folder
+# Builds the programs that the suites of tier "go" run against, from the Go modules that go.mod and
+# etcd35/go.mod name. Each appears in its bin folder only when it is whole; what is there already is not
+# built again. A new go.mod means a new folder. Exit 77: no usable Go here.
+#   build.sh              builds what is missing, prints progress
+#   build.sh etcd etcd35  only these, as far as they are missing
+#   build.sh --where      prints the bin folder of all but etcd 3.5
+#   build.sh --where35    prints that of etcd 3.5
 set -euo pipefail
 cd "$(dirname "$0")"
 
-BIN="${XDG_CACHE_HOME:-$HOME/.cache}/quorate/go-tools-$(cat go.mod go.sum | sha256sum | cut -c 1-12)/bin"
-[ "${1:-}" = --where ] && { echo "$BIN"; exit 0; }
+# One folder for each pair of go.mod and go.sum: bin_of <module folder>
+bin_of() {
+    echo "${XDG_CACHE_HOME:-$HOME/.cache}/quorate/go-tools-$(cat "$1/go.mod" "$1/go.sum" |
+        sha256sum | cut -c 1-12)/bin"
+}
+BIN=$(bin_of .) BIN35=$(bin_of etcd35)
+case "${1:-}" in
+--where) echo "$BIN"; exit 0 ;;
+--where35) echo "$BIN35"; exit 0 ;;
+esac
 
-version_of() { awk -v m="$1" '$1 == m && $2 ~ /^v/ { print $2; exit }' go.mod; }
+version_of() { awk -v m="$1" '$1 == m && $2 ~ /^v/ { print $2; exit }' "${2:-.}/go.mod"; }
 KUBERNETES=$(version_of k8s.io/kubernetes)
 ETCD=$(version_of go.etcd.io/etcd/server/v3)
+ETCD35=$(version_of go.etcd.io/etcd/api/v3 etcd35)
 HELM=$(version_of helm.sh/helm/v3)
 MINOR=$(cut -d . -f 2 <<<"$KUBERNETES")
 
@@ -41,6 +52,7 @@ TOOLS=( # name, version, package, seconds measured with nothing cached, linker f
     "kube-controller-manager|$KUBERNETES|k8s.io/kubernetes/cmd/kube-controller-manager|120|$(kubernetes_flags)"
     "kubectl|$KUBERNETES|k8s.io/kubernetes/cmd/kubectl|60|$(kubernetes_flags)"
     "helm|$HELM|helm.sh/helm/v3/cmd/helm|60|$HELM_FLAGS"
+    "etcd35|$ETCD35|go.etcd.io/etcd/server/v3|30|"
 )
 
 go_is_usable() {
@@ -49,11 +61,18 @@ go_is_usable() {
     [[ $version =~ ^go1\.([0-9]+) ]] && [ "${BASH_REMATCH[1]}" -ge 21 ]
 }
 
+# etcd 3.5 has a module folder and a bin folder of its own.
+module_of() { if [ "$1" = etcd35 ]; then echo etcd35; else echo .; fi; }
+path_of() { if [ "$1" = etcd35 ]; then echo "$BIN35/etcd"; else echo "$BIN/$1"; fi; }
+WANTED=" $* "
+is_missing() { # also: and wanted
+    [ ! -x "$(path_of "$1")" ] && { [ "$WANTED" = "  " ] || [[ $WANTED == *" $1 "* ]]; }
+}
+
 missing() {
-    local tool name
+    local tool
     for tool in "${TOOLS[@]}"; do
-        name=${tool%%|*}
-        [ -x "$BIN/$name" ] || echo "$name"
+        if is_missing "${tool%%|*}"; then echo "${tool%%|*}"; fi
     done
 }
 
@@ -66,21 +85,23 @@ if ! go_is_usable; then
     exit 77
 fi
 
-mkdir -p "$BIN"
+mkdir -p "$BIN" "$BIN35"
 exec 9>"$BIN/../lock"
 flock 9
 position=0
 for tool in "${TOOLS[@]}"; do
     IFS='|' read -r name version package seconds flags <<<"$tool"
     position=$((position + 1))
-    [ -x "$BIN/$name" ] && continue
+    is_missing "$name" || continue
     printf 'tools: [%d/%d] %s %s (about %s s with a cold cache)\n' \
         "$position" "${#TOOLS[@]}" "$name" "$version" "$seconds"
     start=$SECONDS
     # One after the other and two compilers at a time: the API server alone takes gigabytes otherwise.
-    GOFLAGS=-mod=readonly CGO_ENABLED=0 nice go build -p 2 -trimpath -ldflags "-s -w $flags" \
-        -o "$BIN/.$name.$$" "$package"
-    mv "$BIN/.$name.$$" "$BIN/$name"
+    built=$(path_of "$name").$$
+    (cd "$(module_of "$name")" &&
+        GOFLAGS=-mod=readonly CGO_ENABLED=0 nice go build -p 2 -trimpath -ldflags "-s -w $flags" \
+            -o "$built" "$package")
+    mv "$built" "$(path_of "$name")"
     printf 'tools: [%d/%d] %s built in %d s\n' "$position" "${#TOOLS[@]}" "$name" $((SECONDS - start))
 done
 echo "tools: all in $BIN"
