@@ -7,7 +7,6 @@
 #include "engine/server/bootstrap.h"
 
 #include <inttypes.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,9 +27,7 @@
 struct sync_fetch {
     struct server *server;
     const char *url;
-    pthread_mutex_t lock;
-    pthread_cond_t done_changed;
-    bool done;
+    struct completion done;
     int code;
     int status;
     struct buf body;
@@ -41,16 +38,13 @@ struct sync_fetch {
 static void io_sync_done(void *ctx, const struct peer_fetch_answer *answer)
 {
     struct sync_fetch *fetch = ctx;
-    pthread_mutex_lock(&fetch->lock);
-    fetch->done = true;
     fetch->code = answer->code;
     fetch->status = answer->status;
     buf_append(&fetch->body, answer->body.data, answer->body.size);
     snprintf(fetch->cluster_id, sizeof(fetch->cluster_id), "%s",
              answer->cluster_id_header == NULL ? "" : answer->cluster_id_header);
     snprintf(fetch->text, sizeof(fetch->text), "%s", answer->text == NULL ? "" : answer->text);
-    pthread_cond_signal(&fetch->done_changed);
-    pthread_mutex_unlock(&fetch->lock);
+    completion_signal(&fetch->done);
 }
 
 static void io_sync_start(void *ctx)
@@ -71,18 +65,16 @@ static void io_sync_start(void *ctx)
 static int ask_members(struct server *server, const char *url, struct membership **out_members,
                        struct err *err)
 {
-    struct sync_fetch fetch = {.server = server,
-                               .url = url,
-                               .lock = PTHREAD_MUTEX_INITIALIZER,
-                               .done_changed = PTHREAD_COND_INITIALIZER};
+    struct sync_fetch fetch = {.server = server, .url = url};
+    int rc = completion_init(&fetch.done, err);
+    if (rc != 0) {
+        return rc;
+    }
     buf_init(&fetch.body, PEER_FETCH_BODY_BYTES_MAX);
     loop_post(server->io.loop, io_sync_start, &fetch);
-    pthread_mutex_lock(&fetch.lock);
-    while (!fetch.done) {
-        pthread_cond_wait(&fetch.done_changed, &fetch.lock);
-    }
-    pthread_mutex_unlock(&fetch.lock);
-    int rc = fetch.code;
+    completion_wait(&fetch.done);
+    completion_free(&fetch.done);
+    rc = fetch.code;
     if (rc != 0) {
         err_set(err, rc, "ask %s for the members of the cluster: %s", url, fetch.text);
     } else if (fetch.status != 200 || fetch.cluster_id[0] == '\0') {
@@ -164,6 +156,7 @@ static struct wal_options wal_options_of(const struct server *server)
 {
     return (struct wal_options){.disk = server->disk,
                                 .dir = server->wal_dir,
+                                .segment_bytes = server->config->wal_segment_bytes,
                                 .unsafe_no_fsync = server->config->unsafe_no_fsync};
 }
 

@@ -47,6 +47,9 @@ struct server_config {
     uint64_t backend_batch_limit;
     int64_t watch_progress_interval_ms;
     bool strict_reconfig_check, pre_vote, unsafe_no_fsync, force_new_cluster;
+    /* No flags: small values let tests reach rare paths. 0: the default. */
+    uint64_t wal_segment_bytes;
+    size_t tail_bytes_max;
 };
 
 enum config_outcome { CONFIG_RUN, CONFIG_DONE, CONFIG_WRONG };

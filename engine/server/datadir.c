@@ -122,7 +122,7 @@ int store_dir_adopt(const struct disk_seam *disk, const char *member_dir, const 
 {
     char *fresh = str_printf("%s/" STORE_NAME ".adopted.new", member_dir);
     remove_dir(disk, fresh);
-    int rc = bolt_import(db_path, fresh, map_bytes, out_import, err);
+    int rc = bolt_import(disk, db_path, fresh, map_bytes, out_import, err);
     if (rc == 0) {
         rc = put_in_place(disk, member_dir, fresh, err);
     }
@@ -189,7 +189,7 @@ int store_dir_build(const struct disk_seam *disk, const char *member_dir,
 {
     char *fresh = new_dir_path(member_dir, mark->index);
     remove_dir(disk, fresh);
-    int rc = bolt_import(db_path, fresh, map_bytes, out_import, err);
+    int rc = bolt_import(disk, db_path, fresh, map_bytes, out_import, err);
     if (rc == 0) {
         rc = set_position(fresh, mark, map_bytes, err);
     }

@@ -7,7 +7,6 @@
  */
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/alloc.h"
 #include "base/log.h"
@@ -35,6 +34,12 @@ static void job_free(struct install_job *job)
     mem_free(job);
 }
 
+/* What stays is removed at the next start. */
+static void remove_received(struct server *server, const char *db_path)
+{
+    (void)server->disk->remove(server->disk->ctx, db_path);
+}
+
 /* ---- arrival ---- */
 
 struct arrival {
@@ -52,7 +57,7 @@ static void state_arrived(void *ctx)
         arrival->message.snapshot == NULL) {
         /* One is being installed; the same index has the same path, and it is being read. */
         if (!str_equal(arrival->db_path, server->arrived_path)) {
-            (void)unlink(arrival->db_path);
+            remove_received(server, arrival->db_path);
         }
         raft_message_clear(&arrival->message);
         mem_free(arrival->db_path);
@@ -67,7 +72,7 @@ static void state_arrived(void *ctx)
         raft_step(server->raft, &arrival->message);
         effects_run(server);
         if (server->install == NULL) {
-            (void)unlink(server->arrived_path); /* the core did not want it */
+            remove_received(server, server->arrived_path); /* the core did not want it */
             mem_free(server->arrived_path);
             server->arrived_path = NULL;
         }
@@ -102,7 +107,7 @@ static void install_finish(void *ctx)
     if (rc != 0) {
         server_fatal(server, "failed to open the installed snapshot", err.text);
     }
-    (void)unlink(job->db_path);
+    remove_received(server, job->db_path);
     server->applied_index = PLANT(snapshot_keeps_old_index) ? old_index : job->mark.index;
     server->applied_term = job->mark.term;
     server->conf_state = job->mark.conf_state; /* a store of etcd 3.4 does not hold it */

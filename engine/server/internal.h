@@ -231,8 +231,8 @@ struct server {
     uint64_t next_tick_ms, last_tick_ms;
     bool leadership_doubted; /* this thread stood still: another may lead since */
     uint64_t leader_lost_ms; /* when the leader became unknown; 0: known */
-    bool ended;   /* the last word is said: nothing is handed to other threads any more */
-    int ended_fd; /* told when nothing of the state thread's runs elsewhere; -1: nobody waits */
+    bool ended; /* the last word is said: nothing is handed to other threads any more */
+    struct completion *end_done; /* told when nothing of the state thread's runs elsewhere */
     bool raising_alarm, published, publishing, version_proposed, snapshotting, removed, stopping;
     struct list lease_forwards;     /* keep-alives that wait for a leader */
     struct list compaction_waiters; /* physical=true */
@@ -261,7 +261,7 @@ struct server {
     struct loop_timer io_links_timer;
 
     /* main thread */
-    int stop_fd;
+    struct completion stopped;
     _Atomic int stop_signal;
 };
 
@@ -290,7 +290,7 @@ uint64_t server_map_bytes(const struct server_config *config);
 /* notify.c */
 void notify_ready(void);
 
-/* State thread: no more decisions; *ctx* is the server. Its ended_fd is written when no snapshot
+/* State thread: no more decisions; *ctx* is the server. Its end_done is signalled when no snapshot
  * is being made any more. */
 void state_end(void *server);
 void state_end_continue(struct server *server);
@@ -415,16 +415,14 @@ void snapshot_send(struct server *server, struct raft_message *message);
 void snapshot_install(struct server *server, const struct raft_snapshot_mark *mark);
 void io_snapshot_arrived(struct server *server, struct raft_message *message, const char *db_path);
 
-/* ---- cluster.c: who is who, published attributes, cluster version ---- */
+/* ---- cluster.c: who is who, published attributes ---- */
 
 void cluster_on_role_change(struct server *server);
 void cluster_publish(struct server *server);
-void cluster_poll_versions(struct server *server);
 void cluster_sync_peers(struct server *server);
 
 /* A peer URL of the leader; NULL without one, or when it is this member. Borrowed. */
 const char *cluster_leader_url(const struct server *server);
-bool cluster_uses_v3_membership(const struct server *server);
 void cluster_init_timers(struct server *server);
 void cluster_link_member(struct server *server, const struct member *member);
 void cluster_refresh_learner(struct server *server);
@@ -434,6 +432,24 @@ size_t cluster_connected_voters(const struct server *server);
 void cluster_store_conf_state(struct store_batch *batch, const struct raft_conf_state *conf);
 int cluster_load_conf_state(const struct store_seam *seam, struct store_view *view,
                             struct raft_conf_state *out);
+
+/* ---- version.c: the cluster version and what follows from it ---- */
+
+/* The leader asks all members for their versions and decides once it has the answers. */
+void cluster_poll_versions(struct server *server);
+
+/* From 3.6 on members and version have entries of their own. */
+bool cluster_uses_v3_membership(const struct server *server);
+
+/* Takes over what the membership says, after it was loaded or changed. */
+void version_refresh(struct server *server);
+
+/* Proposes in the form of clusters below 3.6, which every member understands. */
+void version_propose_v2_put(struct server *server, struct request *request, const char *path,
+                            const char *value);
+
+/* What the peer port says to be, "3.6.14" or "3.5.0": members decide the cluster version by it. */
+const char *version_for_peers(const struct server *server);
 
 /* rpc_maintenance.c: ends the waits for a moved leader. */
 void transfer_check(struct server *server);
@@ -445,6 +461,7 @@ bool links_active_since(const struct server *server, uint64_t id, uint64_t since
 /* What the log says of the membership; called by apply.c alone. */
 void apply_conf_change(struct server *server, uint64_t index, struct bytes data);
 void apply_cluster_version(struct server *server, const char *version);
+void apply_downgrade(struct server *server, const Membershippb__DowngradeInfoSetRequest *request);
 void apply_member_attributes(struct server *server,
                              const Membershippb__ClusterMemberAttrSetRequest *request);
 void apply_v2_request(struct server *server, const Etcdserverpb__Request *request);

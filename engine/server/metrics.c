@@ -2,12 +2,10 @@
 /* Metrics under etcd's names: counters as things happen, gauges refreshed by the state thread. */
 #include "engine/server/metrics.h"
 
-#include <dirent.h>
 #include <stdio.h>
-#include <sys/resource.h>
-#include <unistd.h>
 
 #include "engine/server/internal.h"
+#include "engine/server/process.h"
 
 #define COUNTER(n, h)                                                                              \
     {                                                                                              \
@@ -208,26 +206,18 @@ static void refresh_cluster_version(struct server *server)
 
 static void refresh_process(void)
 {
-    struct rlimit limit;
-    long long pages = 0;
-    int64_t count = 0;
-    DIR *dir = opendir("/proc/self/fd");
-    while (dir != NULL && readdir(dir) != NULL) {
-        count++;
-    }
-    if (dir != NULL) {
-        closedir(dir);
-        metric_set(&fd_used, count > 3 ? count - 3 : 0); /* ".", ".." and the listing itself */
-    }
-    if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
-        metric_set(&fd_limit, (int64_t)limit.rlim_cur);
-    }
-    FILE *file = fopen("/proc/self/statm", "r");
-    if (file != NULL) {
-        if (fscanf(file, "%*s %lld", &pages) == 1) {
-            metric_set(&resident, pages * sysconf(_SC_PAGESIZE));
+    struct process_usage usage;
+    process_usage(&usage);
+    struct {
+        struct metric *metric;
+        int64_t value;
+    } known[] = {{&fd_used, usage.open_files},
+                 {&fd_limit, usage.open_files_max},
+                 {&resident, usage.resident_bytes}};
+    for (size_t i = 0; i < ARRAY_COUNT(known); i++) {
+        if (known[i].value >= 0) {
+            metric_set(known[i].metric, known[i].value);
         }
-        fclose(file);
     }
 }
 

@@ -3,15 +3,9 @@
  */
 #include "engine/server/server.h"
 
-#include <errno.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/eventfd.h>
-#include <sys/random.h>
-#include <sys/signalfd.h>
-#include <unistd.h>
 
 #include "base/alloc.h"
 #include "base/log.h"
@@ -19,6 +13,7 @@
 #include "engine/server/compactor.h"
 #include "engine/server/fetch.h"
 #include "engine/server/links.h"
+#include "engine/server/process.h"
 #include "engine/server/rpc.h"
 
 #define LINKS_REFRESH_MS 250u
@@ -31,16 +26,7 @@ void server_fatal(struct server *server, const char *msg, const char *reason)
     (void)server;
     log_write(LOG_LEVEL_FATAL, __FILE__, __LINE__, msg,
               &(struct log_field){"error", LOG_FIELD_STR, reason, 0}, 1);
-    _exit(EXIT_FATAL);
-}
-
-static uint64_t random_seed(void)
-{
-    uint64_t seed = 0;
-    if (getrandom(&seed, sizeof(seed), 0) != (ssize_t)sizeof(seed)) {
-        seed = (uint64_t)getpid();
-    }
-    return seed;
+    process_exit(EXIT_FATAL);
 }
 
 /* ---- making and freeing ---- */
@@ -56,10 +42,9 @@ struct server *server_new(const struct server_config *config)
                                                : str_printf("%s/wal", server->member_dir);
     server->snap_dir = str_printf("%s/snap", server->member_dir);
     server->store_dir = str_printf("%s/store", server->member_dir);
-    server->stop_fd = -1;
-    server->tail_bytes_max = TAIL_BYTES_MAX;
-    server->ended_fd = -1;
-    rng_seed(&server->rng, random_seed());
+    server->stopped.fd = -1;
+    server->tail_bytes_max = config->tail_bytes_max == 0 ? TAIL_BYTES_MAX : config->tail_bytes_max;
+    rng_seed(&server->rng, process_random());
     map_init(&server->waiters);
     map_init(&server->streams);
     heap_init(&server->deadlines);
@@ -128,9 +113,7 @@ void server_free(struct server *server)
     heap_free(&server->deadlines);
     buf_free(&server->store_membership);
     buf_free(&server->arrived_data);
-    if (server->stop_fd >= 0) {
-        close(server->stop_fd);
-    }
+    completion_free(&server->stopped);
     for (size_t i = 0; i < ARRAY_COUNT(workers); i++) {
         worker_free(workers[i]); /* last: timers and look-ups still knew their loops */
     }
@@ -256,7 +239,7 @@ struct io_start {
     struct server *server;
     struct err err;
     int code;
-    int done_fd;
+    struct completion done;
 };
 
 static void io_start_now(void *ctx)
@@ -303,7 +286,7 @@ static void io_start_now(void *ctx)
     }
     loop_timer_init(server->io.loop, &server->io_links_timer, on_links_timer, server);
     loop_timer_set(&server->io_links_timer, LINKS_REFRESH_MS);
-    (void)eventfd_write(start->done_fd, 1);
+    completion_signal(&start->done);
 }
 
 static void io_stop_now(void *ctx)
@@ -336,20 +319,20 @@ static void io_stop_now(void *ctx)
     if (server->metrics_port != NULL) {
         port_free(server->metrics_port);
     }
-    (void)eventfd_write(stop->done_fd, 1);
+    completion_signal(&stop->done);
 }
 
 /* Runs fn(job) on the I/O thread and waits for it. */
 static int io_do(struct server *server, loop_fn fn, struct err *err)
 {
-    struct io_start job = {.server = server, .done_fd = eventfd(0, EFD_CLOEXEC)};
-    eventfd_t value;
-    if (job.done_fd < 0) {
-        return err_set(err, E_IO, "eventfd: %s", strerror(errno));
+    struct io_start job = {.server = server};
+    int rc = completion_init(&job.done, err);
+    if (rc != 0) {
+        return rc;
     }
     loop_post(server->io.loop, fn, &job);
-    (void)eventfd_read(job.done_fd, &value);
-    close(job.done_fd);
+    completion_wait(&job.done);
+    completion_free(&job.done);
     if (job.code != 0 && err != NULL) {
         *err = job.err;
     }
@@ -464,7 +447,7 @@ void server_ready(struct server *server)
 static void stop_flushed(struct server *server, void *ctx)
 {
     (void)ctx;
-    (void)eventfd_write(server->stop_fd, 1);
+    completion_signal(&server->stopped);
 }
 
 static void stop_flush(struct server *server)
@@ -539,19 +522,15 @@ void server_stop(struct server *server, int signal_number)
 /* Waits until the state thread hands nothing to other threads any more. */
 static void state_end_and_wait(struct server *server)
 {
-    eventfd_t value;
-    int fd = eventfd(0, EFD_CLOEXEC);
-    if (fd < 0 || !server->state.running) {
+    struct completion done;
+    if (!server->state.running || completion_init(&done, NULL) != 0) {
         server->ended = true; /* nobody else looks at it */
-        if (fd >= 0) {
-            close(fd);
-        }
         return;
     }
-    server->ended_fd = fd;
+    server->end_done = &done;
     loop_post(server->state.loop, state_end, server);
-    (void)eventfd_read(fd, &value);
-    close(fd);
+    completion_wait(&done);
+    completion_free(&done);
 }
 
 /* First who calls us goes, then decisions end, then what was handed out is finished by those who
@@ -571,49 +550,34 @@ static void server_shutdown(struct server *server)
 /* Main thread: sleeps until a signal or until the state thread says that all is flushed. */
 static int wait_for_end(struct server *server)
 {
-    sigset_t set;
-    sigemptyset(&set);
-    sigaddset(&set, SIGTERM);
-    sigaddset(&set, SIGINT);
-    int signal_fd = signalfd(-1, &set, SFD_CLOEXEC);
     int seen = 0;
     for (;;) {
-        struct pollfd fds[2] = {{.fd = signal_fd, .events = POLLIN},
-                                {.fd = server->stop_fd, .events = POLLIN}};
-        if (poll(fds, 2, -1) < 0) {
-            continue;
-        }
-        if ((fds[1].revents & POLLIN) != 0) {
-            break;
-        }
-        struct signalfd_siginfo info;
-        if ((fds[0].revents & POLLIN) == 0 ||
-            read(signal_fd, &info, sizeof(info)) != (ssize_t)sizeof(info)) {
-            continue;
+        int number = process_wait_signal(&server->stopped);
+        if (number == 0) {
+            return seen;
         }
         if (seen != 0) {
-            _exit(128 +
-                  (int)info.ssi_signo); /* asked twice: at once; the log is durable as it is */
+            process_exit(128 + number); /* asked twice: at once; the log is durable as it is */
         }
-        seen = (int)info.ssi_signo;
+        seen = number;
         LOG_INFO("received signal; shutting down",
                  LOG_STR("signal", seen == SIGTERM ? "terminated" : "interrupt"));
         loop_post(server->state.loop, state_stop_now, server);
     }
-    close(signal_fd);
-    return seen;
 }
 
 int server_run(const struct server_config *config, int *out_signal, struct err *err)
 {
     struct server *server = server_new(config);
     signal(SIGPIPE, SIG_IGN);
-    server->stop_fd = eventfd(0, EFD_CLOEXEC);
+    int rc = completion_init(&server->stopped, err);
     if (config->unsafe_no_fsync) {
         LOG_WARN("--unsafe-no-fsync: a crash of this machine LOSES writes that clients were told "
                  "are done");
     }
-    int rc = server_start(server, err);
+    if (rc == 0) {
+        rc = server_start(server, err);
+    }
     if (rc != 0) {
         if (server->peers != NULL) {
             server_shutdown(server);

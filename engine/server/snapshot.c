@@ -1,19 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Snapshots going out: to clients (Maintenance.Snapshot) and to followers that are too far behind.
- * A thread of its own lays the pages out from one pinned view and writes them into a pipe; the pipe
+ * A thread of its own lays the pages out from one pinned view and writes them into a channel; it
  * is the bounded queue between it and whoever reads slowly. And .snap files, which let the log be
  * cut short.
  */
 #include "engine/server/snapshot.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <poll.h>
-#include <pthread.h>
-#include <signal.h>
 #include <string.h>
-#include <unistd.h>
 
 #include <openssl/evp.h>
 
@@ -30,7 +24,7 @@
 #define SNAPSHOT_CLIENTS_MAX 4u /* clients that do not read must not keep followers from theirs */
 #define SNAPSHOT_WAIT_MS     100
 
-/* Owned by the state thread's list until both its thread and the reader of its pipe are done. */
+/* Owned by the state thread's list until both its thread and the reader of its channel are done. */
 struct snapshot_job {
     struct list link;
     struct server *server;
@@ -38,7 +32,7 @@ struct snapshot_job {
     int write_fd, read_fd;
     uint64_t size_bytes;
     _Atomic bool aborted;
-    pthread_t thread;
+    struct worker_job thread;
     /* to a client */
     uint64_t handle;
     uint64_t sent_bytes;
@@ -68,7 +62,7 @@ static void job_party_done(void *ctx)
     if (--job->parties > 0) {
         return;
     }
-    pthread_join(job->thread, NULL);
+    worker_job_join(&job->thread);
     list_remove(&job->link);
     server->snapshot_jobs_count--;
     job_free(job);
@@ -78,7 +72,7 @@ static void job_party_done(void *ctx)
 
 /* ---- the writing thread ---- */
 
-static int pipe_sink(void *ctx, const void *data, size_t size)
+static int channel_sink(void *ctx, const void *data, size_t size)
 {
     struct snapshot_job *job = ctx;
     const uint8_t *bytes = data;
@@ -86,14 +80,10 @@ static int pipe_sink(void *ctx, const void *data, size_t size)
         if (atomic_load(&job->aborted)) {
             return E_CLOSED;
         }
-        ssize_t written = write(job->write_fd, bytes, size);
-        if (written < 0 && errno == EINTR) {
-            continue;
-        }
-        if (written < 0 && errno == EAGAIN) {
+        ssize_t written = channel_write(job->write_fd, bytes, size);
+        if (written == E_AGAIN) {
             /* Whoever reads is slow; it may also never read again, so look at aborted meanwhile. */
-            struct pollfd room = {.fd = job->write_fd, .events = POLLOUT};
-            (void)poll(&room, 1, SNAPSHOT_WAIT_MS);
+            channel_wait_room(job->write_fd, SNAPSHOT_WAIT_MS);
             continue;
         }
         if (written < 0) {
@@ -108,25 +98,24 @@ static int pipe_sink(void *ctx, const void *data, size_t size)
 static void io_begin_client(void *ctx);
 static void io_begin_peer(void *ctx);
 
-static void *job_main(void *arg)
+static void job_main(void *ctx)
 {
-    struct snapshot_job *job = arg;
+    struct snapshot_job *job = ctx;
     struct server *server = job->server;
     struct bolt_writer *writer = NULL;
     struct err err = {{0}};
     int rc = bolt_writer_new(&server->store, job->view, &writer, &job->size_bytes, &err);
     loop_post(server->io.loop, job->message != NULL ? io_begin_peer : io_begin_client, job);
     if (rc == 0) {
-        rc = bolt_writer_write(writer, pipe_sink, job, &err);
+        rc = bolt_writer_write(writer, channel_sink, job, &err);
         bolt_writer_free(writer);
     }
     if (rc != 0 && rc != E_CLOSED) {
         LOG_WARN("failed to write a snapshot", LOG_STR("error", err.text));
     }
-    close(job->write_fd);
+    channel_close(job->write_fd);
     server->store.view_end(job->view);
     loop_post(server->state.loop, job_party_done, job);
-    return NULL;
 }
 
 static size_t client_count(const struct server *server)
@@ -142,35 +131,27 @@ static size_t client_count(const struct server *server)
 /* State thread, in a batch's waiter: the store holds exactly store_index and no commit runs. */
 static int job_start(struct server *server, struct snapshot_job *job)
 {
-    int fds[2];
     if ((job->message == NULL && client_count(server) >= SNAPSHOT_CLIENTS_MAX) ||
         server->installing || server->ended) {
         return E_AGAIN;
     }
-    if (pipe2(fds, O_CLOEXEC | O_NONBLOCK) != 0) {
-        return err_from_errno(errno);
-    }
     int rc = server->store.view_begin(server->store.ctx, &job->view);
     if (rc != 0) {
-        close(fds[0]);
-        close(fds[1]);
+        return rc;
+    }
+    rc = channel_open(&job->read_fd, &job->write_fd);
+    if (rc != 0) {
+        server->store.view_end(job->view);
         return rc;
     }
     job->server = server;
-    job->read_fd = fds[0];
-    job->write_fd = fds[1];
     job->parties = 2;
-    sigset_t all;
-    sigset_t before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    int errnum = pthread_create(&job->thread, NULL, job_main, job);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    if (errnum != 0) {
+    rc = worker_job_start(&job->thread, job_main, job);
+    if (rc != 0) {
         server->store.view_end(job->view);
-        close(fds[0]);
-        close(fds[1]);
-        return E_UNAVAILABLE;
+        channel_close(job->read_fd);
+        channel_close(job->write_fd);
+        return rc;
     }
     list_append(&server->snapshot_jobs, &job->link);
     server->snapshot_jobs_count++;
@@ -193,7 +174,7 @@ static void io_reader_done(struct snapshot_job *job)
         loop_remove(&job->readable);
         job->reading = false;
     }
-    close(job->read_fd);
+    channel_close(job->read_fd);
     loop_post(job->server->state.loop, job_party_done, job);
 }
 
@@ -225,7 +206,7 @@ static void io_end_client(struct snapshot_job *job, struct grpc_call *call)
     grpc_call_finish(call, GRPC_OK, NULL);
 }
 
-static void io_pipe_readable(void *ctx, uint32_t events)
+static void io_channel_readable(void *ctx, uint32_t events)
 {
     (void)events;
     struct snapshot_job *job = ctx;
@@ -236,7 +217,7 @@ static void io_pipe_readable(void *ctx, uint32_t events)
         io_reader_done(job);
         return;
     }
-    ssize_t size = read(job->read_fd, chunk, sizeof(chunk));
+    ssize_t size = channel_read(job->read_fd, chunk, sizeof(chunk));
     if (size < 0) {
         return; /* nothing yet */
     }
@@ -277,7 +258,7 @@ static void io_begin_client(void *ctx)
     struct grpc_call *call =
         server->io_closed ? NULL : grpc_call_from_handle(server->grpc, job->handle);
     if (call == NULL || loop_add(server->io.loop, &job->readable, job->read_fd, LOOP_READABLE,
-                                 io_pipe_readable, job) != 0) {
+                                 io_channel_readable, job) != 0) {
         atomic_store(&job->aborted, true);
         io_reader_done(job);
         return;
@@ -319,7 +300,7 @@ static void io_begin_peer(void *ctx)
 {
     struct snapshot_job *job = ctx;
     if (job->server->io_closed) {
-        close(job->read_fd);
+        channel_close(job->read_fd);
     } else {
         peer_send_snapshot(job->server->peers, job->message, job->read_fd, job->size_bytes);
     }

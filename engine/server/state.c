@@ -3,7 +3,6 @@
 #include "engine/server/internal.h"
 
 #include <stdio.h>
-#include <sys/eventfd.h>
 
 #include "base/alloc.h"
 #include "base/log.h"
@@ -185,9 +184,10 @@ static void on_turn_end(void *ctx)
 
 void state_end_continue(struct server *server)
 {
-    if (server->ended && server->snapshot_jobs_count == 0 && server->ended_fd >= 0) {
-        (void)eventfd_write(server->ended_fd, 1);
-        server->ended_fd = -1;
+    if (server->ended && server->snapshot_jobs_count == 0 && server->end_done != NULL) {
+        struct completion *done = server->end_done;
+        server->end_done = NULL;
+        completion_signal(done);
     }
 }
 

@@ -8,6 +8,7 @@
 #define ENGINE_STORE_BOLT_H
 
 #include "base/err.h"
+#include "base/seam/disk.h"
 #include "engine/mvcc/store.h"
 
 #define BOLT_PAGE_BYTES 4096u
@@ -40,11 +41,13 @@ typedef int (*bolt_each_fn)(void *ctx, enum store_table table, struct bytes key,
  * hostile files give E_CORRUPT with page and reason, never a crash, and so does a bbolt file
  * without buckets key and meta. Unknown buckets are skipped. What each returned comes back.
  */
-BASE_MUST_CHECK int bolt_read(const char *path, bolt_each_fn each, void *ctx, struct err *err);
+BASE_MUST_CHECK int bolt_read(const struct disk_seam *disk, const char *path, bolt_each_fn each,
+                              void *ctx, struct err *err);
 
 /* 0 when the sha256 at the end of a snapshot file is that of the rest, E_CORRUPT when not,
  * E_NOT_FOUND when the file carries none (a copied db: its size is a multiple of 512). */
-BASE_MUST_CHECK int bolt_verify_sha256(const char *path, struct err *err);
+BASE_MUST_CHECK int bolt_verify_sha256(const struct disk_seam *disk, const char *path,
+                                       struct err *err);
 
 /*
  * Builds a new store directory from a bbolt file: into dir (which must not exist), synced. Until it
@@ -56,7 +59,8 @@ struct bolt_import {
     uint64_t consistent_index, term, key_records;
     int64_t revision; /* of the newest record; 0 without records */
 };
-BASE_MUST_CHECK int bolt_import(const char *path, const char *dir, uint64_t map_bytes,
-                                struct bolt_import *out_import, struct err *err);
+BASE_MUST_CHECK int bolt_import(const struct disk_seam *disk, const char *path, const char *dir,
+                                uint64_t map_bytes, struct bolt_import *out_import,
+                                struct err *err);
 
 #endif

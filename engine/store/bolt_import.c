@@ -5,17 +5,13 @@
  */
 #include "engine/store/bolt.h"
 
-#include <errno.h>
 #include <stdio.h>
-#include <sys/stat.h>
-#include <unistd.h>
+#include <string.h>
 
 #include "base/alloc.h"
-#include "base/seam/disk.h"
 #include "engine/store/bolt_format.h"
 #include "engine/store/lmdb_store.h"
 
-#define DIR_MODE            0700
 #define BATCH_BYTES_MAX     (16u << 20)
 #define BATCH_OPS_MAX       65536u
 #define REVISION_BYTES      17u /* main, '_', sub; big-endian */
@@ -23,6 +19,7 @@
 #define TOMBSTONE_KEY_BYTES 18u /* the same and 't' */
 
 struct importer {
+    const struct disk_seam *disk;
     const char *path;
     const struct store_seam *seam;
     struct store_batch batch;
@@ -98,7 +95,7 @@ static int take_item(void *ctx, enum store_table table, struct bytes key, struct
 static int fill(struct importer *importer)
 {
     store_batch_init(&importer->batch);
-    int rc = bolt_read(importer->path, take_item, importer, importer->err);
+    int rc = bolt_read(importer->disk, importer->path, take_item, importer, importer->err);
     if (rc == 0 && !store_batch_empty(&importer->batch)) {
         rc = commit(importer);
     }
@@ -107,26 +104,37 @@ static int fill(struct importer *importer)
 }
 
 /* Removes what an import makes; what is not there, or not ours, stays. */
-static void remove_store(const char *dir)
+static void remove_store(const struct disk_seam *disk, const char *dir)
 {
     static const char *const FILES[] = {LMDB_STORE_FILE, LMDB_STORE_FILE "-lock"};
     for (size_t i = 0; i < ARRAY_COUNT(FILES); i++) {
         char *path = str_printf("%s/%s", dir, FILES[i]);
-        (void)unlink(path); /* a leftover shows when the directory cannot be made anew */
+        (void)disk->remove(disk->ctx, path); /* a leftover shows when the directory is made anew */
         mem_free(path);
     }
-    (void)rmdir(dir);
+    (void)disk->remove(disk->ctx, dir);
+}
+
+static void ignore_name(void *ctx, const char *name)
+{
+    (void)ctx;
+    (void)name;
+}
+
+static bool dir_exists(const struct disk_seam *disk, const char *dir)
+{
+    return disk->list_dir(disk->ctx, dir, ignore_name, NULL) != E_NOT_FOUND;
 }
 
 static int build(const char *dir, uint64_t map_bytes, struct importer *importer)
 {
+    const struct disk_seam *disk = importer->disk;
     struct lmdb_store *store;
-    if (mkdir(dir, DIR_MODE) != 0) {
-        int errnum = errno;
-        return err_set(importer->err, errnum == EEXIST ? E_EXISTS : err_from_errno(errnum),
-                       "make directory %s: %s", dir, strerror(errnum));
+    int rc = dir_exists(disk, dir) ? E_EXISTS : disk->make_dir(disk->ctx, dir);
+    if (rc != 0) {
+        return err_set(importer->err, rc, "make directory %s: %s", dir, err_code_text(rc));
     }
-    int rc = lmdb_store_open(dir, map_bytes, &store, importer->err);
+    rc = lmdb_store_open(dir, map_bytes, &store, importer->err);
     if (rc != 0) {
         return rc;
     }
@@ -137,9 +145,8 @@ static int build(const char *dir, uint64_t map_bytes, struct importer *importer)
 }
 
 /* Gives the finished directory its name; synced. */
-static int publish(const char *part, const char *dir, struct err *err)
+static int publish(const struct disk_seam *disk, const char *part, const char *dir, struct err *err)
 {
-    const struct disk_seam *disk = disk_posix();
     const char *slash = strrchr(dir, '/');
     char *parent = slash == NULL  ? str_dup(".")
                    : slash == dir ? str_dup("/")
@@ -152,21 +159,21 @@ static int publish(const char *part, const char *dir, struct err *err)
     return rc == 0 ? 0 : err_set(err, rc, "make %s durable: %s", dir, err_code_text(rc));
 }
 
-int bolt_import(const char *path, const char *dir, uint64_t map_bytes,
+int bolt_import(const struct disk_seam *disk, const char *path, const char *dir, uint64_t map_bytes,
                 struct bolt_import *out_import, struct err *err)
 {
-    struct importer importer = {.path = path, .err = err};
-    if (access(dir, F_OK) == 0) {
+    struct importer importer = {.disk = disk, .path = path, .err = err};
+    if (dir_exists(disk, dir)) {
         return err_set(err, E_EXISTS, "import %s: %s is already there", path, dir);
     }
     char *part = str_printf("%s.part", dir);
-    remove_store(part); /* of an import that a crash ended */
+    remove_store(disk, part); /* of an import that a crash ended */
     int rc = build(part, map_bytes, &importer);
     if (rc == 0) {
-        rc = publish(part, dir, err);
+        rc = publish(disk, part, dir, err);
     }
     if (rc != 0) {
-        remove_store(part);
+        remove_store(disk, part);
         err_wrap(err, rc, "import %s", path);
     } else {
         *out_import = importer.found;

@@ -7,12 +7,8 @@
  */
 #include "engine/store/bolt.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <openssl/evp.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "base/alloc.h"
 #include "base/assert.h"
@@ -27,7 +23,8 @@
 #define HASH_CHUNK_BYTES    (256u * 1024u)
 
 struct reader {
-    int fd;
+    const struct disk_seam *disk;
+    struct disk_file *file; /* NULL: not open */
     const char *path;
     struct err *err;
     uint64_t body_bytes; /* without a trailing sha256 */
@@ -57,44 +54,48 @@ static int corrupt(const struct reader *reader, uint64_t page, const char *reaso
 /* Reads all or fails. */
 static int read_at(const struct reader *reader, uint64_t offset, void *data, size_t size)
 {
-    uint8_t *at = data;
-    while (size > 0) {
-        ssize_t got = pread(reader->fd, at, size, (off_t)offset);
-        if (got < 0 && errno == EINTR) {
-            continue;
-        }
-        if (got < 0) {
-            int errnum = errno;
-            return err_set(reader->err, err_from_errno(errnum), "%s: read at %" PRIu64 ": %s",
-                           reader->path, offset, strerror(errnum));
-        }
-        if (got == 0) {
-            return err_set(reader->err, E_CORRUPT, "%s: the file ends at %" PRIu64, reader->path,
-                           offset);
-        }
-        at += got;
-        offset += (uint64_t)got;
-        size -= (size_t)got;
+    size_t got = 0;
+    int rc = reader->disk->read_at(reader->file, offset, data, size, &got);
+    if (rc != 0) {
+        return err_set(reader->err, rc, "%s: read at %" PRIu64 ": %s", reader->path, offset,
+                       err_code_text(rc));
+    }
+    if (got < size) {
+        return err_set(reader->err, E_CORRUPT, "%s: the file ends at %" PRIu64, reader->path,
+                       offset + got);
     }
     return 0;
 }
 
 /* ---- opening ---- */
 
+static void ignore_name(void *ctx, const char *name)
+{
+    (void)ctx;
+    (void)name;
+}
+
 static int open_file(struct reader *reader, uint64_t *out_size)
 {
-    struct stat status;
-    reader->fd = open(reader->path, O_RDONLY | O_CLOEXEC);
-    if (reader->fd < 0 || fstat(reader->fd, &status) != 0) {
-        int errnum = errno;
-        return err_set(reader->err, err_from_errno(errnum), "open %s: %s", reader->path,
-                       strerror(errnum));
+    const struct disk_seam *disk = reader->disk;
+    int rc = disk->open(disk->ctx, reader->path, DISK_READ, &reader->file);
+    if (rc == 0) {
+        rc = disk->size(reader->file, out_size);
     }
-    if (!S_ISREG(status.st_mode)) {
+    if (rc != 0) {
+        return err_set(reader->err, rc, "open %s: %s", reader->path, err_code_text(rc));
+    }
+    if (disk->list_dir(disk->ctx, reader->path, ignore_name, NULL) == 0) {
         return err_set(reader->err, E_INVALID, "%s is not a file", reader->path);
     }
-    *out_size = (uint64_t)status.st_size;
     return 0;
+}
+
+static void close_file(struct reader *reader)
+{
+    if (reader->file != NULL) {
+        reader->disk->close(reader->file);
+    }
 }
 
 /* True when size is that of a snapshot with its checksum behind. */
@@ -423,9 +424,10 @@ static int read_root(struct reader *reader)
     return rc;
 }
 
-int bolt_read(const char *path, bolt_each_fn each, void *ctx, struct err *err)
+int bolt_read(const struct disk_seam *disk, const char *path, bolt_each_fn each, void *ctx,
+              struct err *err)
 {
-    struct reader reader = {.fd = -1, .path = path, .err = err, .each = each, .each_ctx = ctx};
+    struct reader reader = {.disk = disk, .path = path, .err = err, .each = each, .each_ctx = ctx};
     uint64_t size = 0;
     int rc = open_file(&reader, &size);
     if (rc == 0) {
@@ -435,9 +437,7 @@ int bolt_read(const char *path, bolt_each_fn each, void *ctx, struct err *err)
     if (rc == 0) {
         rc = read_root(&reader);
     }
-    if (reader.fd >= 0) {
-        close(reader.fd);
-    }
+    close_file(&reader);
     return rc;
 }
 
@@ -465,9 +465,9 @@ static int hash_body(struct reader *reader, uint64_t size, uint8_t out_sha[BOLT_
     return rc;
 }
 
-int bolt_verify_sha256(const char *path, struct err *err)
+int bolt_verify_sha256(const struct disk_seam *disk, const char *path, struct err *err)
 {
-    struct reader reader = {.fd = -1, .path = path, .err = err};
+    struct reader reader = {.disk = disk, .path = path, .err = err};
     uint8_t want[BOLT_SHA_BYTES];
     uint8_t have[BOLT_SHA_BYTES] = {0};
     uint64_t size = 0;
@@ -484,8 +484,6 @@ int bolt_verify_sha256(const char *path, struct err *err)
     if (rc == 0 && memcmp(want, have, sizeof(want)) != 0) {
         rc = err_set(err, E_CORRUPT, "%s: the sha256 at its end is not that of the rest", path);
     }
-    if (reader.fd >= 0) {
-        close(reader.fd);
-    }
+    close_file(&reader);
     return rc;
 }

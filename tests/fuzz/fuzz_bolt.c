@@ -58,7 +58,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
     ASSERT(write(fd, copy, size) == (ssize_t)size);
     snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-    int rc = bolt_read(path, each, &tally, &err);
+    int rc = bolt_read(disk_posix(), path, each, &tally, &err);
     ASSERT(rc == 0 || (rc == E_CORRUPT && err.text[0] != '\0'));
     ASSERT(tally.bytes <= size);
     close(fd);

@@ -37,6 +37,15 @@ void sim_at(uint64_t at_ns, sim_fn fn, void *ctx);
  * the memory of the world (sim_memory_world) and is freed by drop(ctx) then (NULL: nothing). */
 void sim_at_life(uint64_t at_ns, int node, sim_fn fn, void *ctx, sim_fn drop);
 
+/*
+ * Snapshots between threads come through the channels of engine/server/worker.h: what
+ * peer_send_snapshot gets as fd is the reading end of one. Read it by channel_read, close it by
+ * channel_close, watch it by loop_add: it is no descriptor of the system here.
+ *
+ * Code that runs by sim_at_life runs in the name of that node (sim_node() is it, what it allocates
+ * is the node's, and it may die), but on none of its workers: it hands work to them by loop_post.
+ */
+
 /* Runs events until that time, or until stop (may be NULL) says true. */
 void sim_run_until(uint64_t at_ns, bool (*stop)(void *ctx), void *ctx);
 

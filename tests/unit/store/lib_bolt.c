@@ -219,7 +219,7 @@ void expect_same(const struct store_seam *seam, const char *path)
     struct comparison comparison = {.seam = seam};
     struct store_item item;
     assert_int_equal(seam->view_begin(seam->ctx, &comparison.view), 0);
-    if (bolt_read(path, compare_item, &comparison, &err) != 0) {
+    if (bolt_read(disk_posix(), path, compare_item, &comparison, &err) != 0) {
         fail_msg("%s", err.text);
     }
     for (unsigned i = 0; i < STORE_TABLE_COUNT; i++) {

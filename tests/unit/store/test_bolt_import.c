@@ -46,7 +46,7 @@ static struct bolt_import import(const char *path, const char *dir)
 {
     struct bolt_import found = {0};
     struct err err = {{0}};
-    if (bolt_import(path, dir, PLACE_MAP_BYTES, &found, &err) != 0) {
+    if (bolt_import(disk_posix(), path, dir, PLACE_MAP_BYTES, &found, &err) != 0) {
         fail_msg("%s", err.text);
     }
     return found;
@@ -163,8 +163,9 @@ static void a_directory_that_exists_is_left_alone(void **state)
     struct err err = {{0}};
     place_open(&place);
     place_fill_others(&place);
-    assert_int_equal(bolt_import(REAL_FILE, place.store_dir, PLACE_MAP_BYTES, &found, &err),
-                     E_EXISTS);
+    assert_int_equal(
+        bolt_import(disk_posix(), REAL_FILE, place.store_dir, PLACE_MAP_BYTES, &found, &err),
+        E_EXISTS);
     assert_non_null(strstr(err.text, "already there"));
     struct mvcc_hash hash = hash_of(place.seam);
     assert_int_equal(hash.hash_revision, 1);
@@ -181,22 +182,26 @@ static void what_fails_leaves_nothing_behind(void **state)
     place_open(&place);
     const char *path = place_path(&place, "db");
     const char *dir = place_path(&place, "imported");
-    assert_int_equal(bolt_import("/nonexistent/db", dir, PLACE_MAP_BYTES, &found, &err),
-                     E_NOT_FOUND);
+    assert_int_equal(
+        bolt_import(disk_posix(), "/nonexistent/db", dir, PLACE_MAP_BYTES, &found, &err),
+        E_NOT_FOUND);
     expect_nothing(&place, "imported");
 
     uint8_t *data = read_all(REAL_FILE, &size);
     write_all(path, data, size / 2);
-    assert_int_equal(bolt_import(path, dir, PLACE_MAP_BYTES, &found, &err), E_CORRUPT);
+    assert_int_equal(bolt_import(disk_posix(), path, dir, PLACE_MAP_BYTES, &found, &err),
+                     E_CORRUPT);
     assert_non_null(strstr(err.text, path));
     expect_nothing(&place, "imported");
     mem_free(data);
 
-    assert_int_equal(bolt_import(REAL_FILE, dir, 128u << 10, &found, &err), E_NO_SPACE);
+    assert_int_equal(bolt_import(disk_posix(), REAL_FILE, dir, 128u << 10, &found, &err),
+                     E_NO_SPACE);
     expect_nothing(&place, "imported");
 
     char *deep = str_printf("%s/no/such", place.dir);
-    assert_int_equal(bolt_import(REAL_FILE, deep, PLACE_MAP_BYTES, &found, &err), E_NOT_FOUND);
+    assert_int_equal(bolt_import(disk_posix(), REAL_FILE, deep, PLACE_MAP_BYTES, &found, &err),
+                     E_NOT_FOUND);
     mem_free(deep);
     assert_int_equal(found.revision, -7);
     place_close(&place);
@@ -247,7 +252,7 @@ static void items_that_no_etcd_writes_are_refused(void **state)
         struct err err = {{0}};
         write_one(&place, ITEMS[i].table, bytes_of(ITEMS[i].key, ITEMS[i].key_size),
                   bytes_of_str(ITEMS[i].value), path);
-        int rc = bolt_import(path, dir, PLACE_MAP_BYTES, &found, &err);
+        int rc = bolt_import(disk_posix(), path, dir, PLACE_MAP_BYTES, &found, &err);
         if (rc != ITEMS[i].want) {
             fail_msg("item %zu: %d %s", i, rc, err.text);
         }
@@ -301,9 +306,9 @@ static void a_name_that_the_store_cannot_hold_is_told(void **state)
     place_open(&place);
     const char *path = place_path(&place, "db");
     write_file(&seam, path);
-    assert_int_equal(
-        bolt_import(path, place_path(&place, "imported"), PLACE_MAP_BYTES, &found, &err),
-        E_UNSUPPORTED);
+    assert_int_equal(bolt_import(disk_posix(), path, place_path(&place, "imported"),
+                                 PLACE_MAP_BYTES, &found, &err),
+                     E_UNSUPPORTED);
     assert_non_null(strstr(err.text, "authUsers"));
     expect_nothing(&place, "imported");
     place_close(&place);
@@ -361,7 +366,7 @@ static void a_killed_import_leaves_all_or_nothing(void **state)
         assert_true(child >= 0);
         if (child == 0) {
             struct bolt_import found;
-            _exit(bolt_import(path, dir, PLACE_MAP_BYTES, &found, NULL) == 0 ? 0 : 1);
+            _exit(bolt_import(disk_posix(), path, dir, PLACE_MAP_BYTES, &found, NULL) == 0 ? 0 : 1);
         }
         usleep((useconds_t)(micros * round / 5));
         kill(child, SIGKILL);
@@ -418,7 +423,7 @@ static void the_vectors_of_each_version_hash_as_their_etcd_told(void **state)
         place_open(&place);
         const char *dir = place_path(&place, "imported");
         const char *written = place_path(&place, "db");
-        assert_int_equal(bolt_verify_sha256(path, NULL),
+        assert_int_equal(bolt_verify_sha256(disk_posix(), path, NULL),
                          strcmp(name, "copied-db") == 0 ? E_NOT_FOUND : 0);
         struct bolt_import found = import(path, dir);
         assert_true((uint64_t)found.revision == number_of(told, "revision"));

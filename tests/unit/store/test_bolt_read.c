@@ -39,7 +39,7 @@ static int tally_file(const char *path, struct tally *out_tally, struct err *err
 {
     *out_tally = (struct tally){0};
     err->text[0] = '\0';
-    return bolt_read(path, tally_item, out_tally, err);
+    return bolt_read(disk_posix(), path, tally_item, out_tally, err);
 }
 
 /* A damaged file is read or refused with a reason; anything else is a fault. */
@@ -149,14 +149,14 @@ static void a_real_file_reads_as_etcd_counts_it(void **state)
     assert_int_equal(tally.items[STORE_AUTH_USERS], 1);
     assert_int_equal(tally.items[STORE_AUTH_ROLES], 1);
     assert_int_equal(tally.items[STORE_MEMBERS], 1);
-    assert_int_equal(bolt_verify_sha256(REAL_FILE, &err), 0);
+    assert_int_equal(bolt_verify_sha256(disk_posix(), REAL_FILE, &err), 0);
 }
 
 static void the_callback_can_stop_the_reading(void **state)
 {
     (void)state;
     struct tally tally = {.stop_after = 100};
-    assert_int_equal(bolt_read(REAL_FILE, tally_item, &tally, NULL), E_CLOSED);
+    assert_int_equal(bolt_read(disk_posix(), REAL_FILE, tally_item, &tally, NULL), E_CLOSED);
     assert_int_equal(tally.total, 100);
 }
 
@@ -589,9 +589,9 @@ static void the_trailing_sha256_is_compared(void **state)
     struct tally tally;
     struct err err = {{0}};
     sample_open(&sample, 300, 100);
-    assert_int_equal(bolt_verify_sha256(sample.path, &err), E_NOT_FOUND);
+    assert_int_equal(bolt_verify_sha256(disk_posix(), sample.path, &err), E_NOT_FOUND);
     seal_file(sample.path);
-    assert_int_equal(bolt_verify_sha256(sample.path, &err), 0);
+    assert_int_equal(bolt_verify_sha256(disk_posix(), sample.path, &err), 0);
     assert_int_equal(tally_file(sample.path, &tally, &err), 0);
     int fd = open(sample.path, O_RDWR);
     for (size_t at = 3; at < sample.size + BOLT_SHA_BYTES; at += 4093) {
@@ -599,11 +599,11 @@ static void the_trailing_sha256_is_compared(void **state)
         assert_int_equal(pread(fd, &byte, 1, (off_t)at), 1);
         uint8_t flipped = byte ^ 4;
         assert_int_equal(pwrite(fd, &flipped, 1, (off_t)at), 1);
-        assert_int_equal(bolt_verify_sha256(sample.path, &err), E_CORRUPT);
+        assert_int_equal(bolt_verify_sha256(disk_posix(), sample.path, &err), E_CORRUPT);
         assert_int_equal(pwrite(fd, &byte, 1, (off_t)at), 1);
     }
     close(fd);
-    assert_int_equal(bolt_verify_sha256("/nonexistent/db", &err), E_NOT_FOUND);
+    assert_int_equal(bolt_verify_sha256(disk_posix(), "/nonexistent/db", &err), E_NOT_FOUND);
     sample_close(&sample);
 }
 
