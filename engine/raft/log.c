@@ -126,6 +126,7 @@ void raft_log_truncate(struct raft_log *log, uint64_t index)
     log->last_index = index - 1;
     log->emitted = BASE_MIN(log->emitted, index - 1);
     log->persisted = BASE_MIN(log->persisted, index - 1);
+    log->rewrites++;
 }
 
 void raft_log_compact(struct raft_log *log, uint64_t index)
@@ -147,6 +148,7 @@ void raft_log_restore(struct raft_log *log, uint64_t index, uint64_t term)
     log->commit = index;
     log->emitted = index;
     log->persisted = index;
+    log->rewrites++;
 }
 
 void raft_log_commit_to(struct raft_log *log, uint64_t index)

@@ -26,6 +26,7 @@ struct raft_log {
     uint64_t persisted; /* known to be durable */
     uint64_t handed;    /* given out for applying */
     uint64_t applied;   /* applied, says the shell */
+    uint64_t rewrites;  /* how often entries were taken off the end */
 };
 
 /* Makes an empty log after the mark; every cursor stands on it. */

@@ -141,6 +141,10 @@ BASE_MUST_CHECK int raft_read_index(struct raft *raft, struct bytes context);
 /* Asks to move leadership to target; the caller watches raft_status. */
 void raft_transfer_leader(struct raft *raft, uint64_t target);
 
+/* A leader becomes a follower of nobody: it falls silent and the others elect. For one whose disk
+ * does not answer. No effect in other roles. */
+void raft_step_down(struct raft *raft);
+
 /* Starts an election now (tests, and a single member at start). */
 void raft_campaign(struct raft *raft);
 
@@ -172,6 +176,13 @@ BASE_MUST_CHECK int raft_progress_of(const struct raft *raft, uint64_t id,
 
 /* The term of an entry that is still in the log or the mark; 0 otherwise. */
 uint64_t raft_term_of(const struct raft *raft, uint64_t index);
+
+/* For observers: the entry at index, borrowed until the next input; NULL when the log lacks it. */
+const struct raft_entry *raft_entry_of(const struct raft *raft, uint64_t index);
+
+/* For observers: how often entries were taken off the end of the log (conflicts, snapshots). While
+ * it stays the same, an entry that was there is there unchanged, or compacted. */
+uint64_t raft_log_rewrites(const struct raft *raft);
 
 const char *raft_role_name(enum raft_role role);
 const char *raft_message_name(enum raft_message_type type);

@@ -44,6 +44,13 @@ void raft_transfer_leader(struct raft *raft, uint64_t target)
     }
 }
 
+void raft_step_down(struct raft *raft)
+{
+    if (raft->role == RAFT_LEADER) {
+        raft_become_follower(raft, raft->term, RAFT_NO_ID);
+    }
+}
+
 void raft_handle_transfer(struct raft *raft, const struct raft_message *message)
 {
     transfer_ask(raft, message->from);
