@@ -63,11 +63,26 @@ static void on_answer(void *ctx, const struct http1_client_answer *answer)
     }
 }
 
+/* The first line of why, for the log: whoever refuses may be of another cluster or of anybody. */
+static void keep_refusal(struct dial *dial, struct bytes part)
+{
+    size_t at = strlen(dial->refusal);
+    for (size_t i = 0; i < part.size && at + 1 < sizeof(dial->refusal); i++) {
+        unsigned char c = part.data[i];
+        if (c < ' ' || c > '~') {
+            break;
+        }
+        dial->refusal[at++] = (char)c;
+    }
+    dial->refusal[at] = '\0';
+}
+
 static void on_body(void *ctx, struct bytes part)
 {
     struct dial *dial = ctx;
     if (dial->status != 200) {
-        return; /* the text of a refusal: the status says enough */
+        keep_refusal(dial, part);
+        return;
     }
     if (buf_append(&dial->unread, part.data, part.size) != 0 || !dial_read(dial)) {
         LOG_WARN("a peer's stream cannot be read, it is opened again",
@@ -94,11 +109,12 @@ static void log_refusal(struct dial *dial, int code, const char *text)
         LOG_ERROR("request sent was ignored by remote peer: it belongs to another cluster or "
                   "version; is this data "
                   "directory of another cluster?",
-                  LOG_HEX("remote-peer-id", dial->peer->id),
-                  LOG_HEX("cluster-id", dial->peer->transport->config.cluster_id));
+                  LOG_HEX("remote-peer-id", dial->peer->id), LOG_STR("reason", dial->refusal),
+                  LOG_HEX("cluster-id", dial->peer->transport->config.cluster_id),
+                  LOG_STR("local-server-version", dial->peer->transport->config.server_version));
     } else {
         LOG_WARN("a peer refused a stream", LOG_HEX("remote-peer-id", dial->peer->id),
-                 LOG_I64("status", dial->status));
+                 LOG_I64("status", dial->status), LOG_STR("reason", dial->refusal));
     }
 }
 
@@ -138,6 +154,7 @@ static void dial_start(void *ctx)
         return;
     }
     dial->status = 0;
+    dial->refusal[0] = '\0';
     dial->decoder =
         (struct msgapp_decoder){.local_id = peer->transport->config.self_id, .remote_id = peer->id};
     snprintf(path, sizeof(path), "%s/%" PRIx64, STREAM_PATHS[dial->kind],

@@ -34,7 +34,8 @@ struct dial {
     struct loop_timer redial;
     struct buf unread;
     struct msgapp_decoder decoder;
-    int status; /* of the answer that runs or was last; 0: none */
+    int status;       /* of the answer that runs or was last; 0: none */
+    char refusal[64]; /* the text of one that is no 200 */
     bool up;
     int logged_status; /* what was last told in the log */
 };

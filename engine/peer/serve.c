@@ -41,6 +41,13 @@ static bool check_caller(const struct peer_transport *transport, struct http1_re
     const char *cluster = http1_header(request, "X-Etcd-Cluster-ID");
     if (theirs < version_of(transport->config.min_cluster_version) ||
         their_minimum > version_of(transport->config.server_version)) {
+        const char *version = http1_header(request, "X-Server-Version");
+        const char *minimum = http1_header(request, "X-Min-Cluster-Version");
+        LOG_WARN("a peer of an incompatible version is refused",
+                 LOG_STR("remote-server-version", version == NULL ? "none" : version),
+                 LOG_STR("remote-min-cluster-version", minimum == NULL ? "none" : minimum),
+                 LOG_STR("local-server-version", transport->config.server_version),
+                 LOG_STR("local-min-cluster-version", transport->config.min_cluster_version));
         http1_respond_error(request, 412, "incompatible version");
         return false;
     }

@@ -211,7 +211,9 @@ static void apply_request(struct server *server, const Etcdserverpb__InternalRaf
         apply_member_attributes(server, entry->cluster_member_attr_set);
     } else if (entry->v2) {
         apply_v2_request(server, entry->v2);
-    } else if (entry->downgrade_info_set || entry->downgrade_version_test || entry->range) {
+    } else if (entry->downgrade_info_set) {
+        apply_downgrade(server, entry->downgrade_info_set);
+    } else if (entry->downgrade_version_test || entry->range) {
         LOG_DEBUG("applied an entry that changes nothing here",
                   LOG_U64("index", server->applied_index + 1));
     } else {

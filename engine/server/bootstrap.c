@@ -16,109 +16,10 @@
 #include "base/log.h"
 #include "base/plant.h"
 #include "engine/server/adopt.h"
+#include "engine/server/ask.h"
 #include "engine/server/datadir.h"
-#include "engine/server/fetch.h"
+#include "engine/server/version.h"
 #include "engine/wal/snapfile.h"
-
-#define FETCH_TIMEOUT_MS 5000u
-
-/* ---- asking the others, from the main thread ---- */
-
-struct sync_fetch {
-    struct server *server;
-    const char *url;
-    struct completion done;
-    int code;
-    int status;
-    struct buf body;
-    char cluster_id[32];
-    char text[160];
-};
-
-static void io_sync_done(void *ctx, const struct peer_fetch_answer *answer)
-{
-    struct sync_fetch *fetch = ctx;
-    fetch->code = answer->code;
-    fetch->status = answer->status;
-    buf_append(&fetch->body, answer->body.data, answer->body.size);
-    snprintf(fetch->cluster_id, sizeof(fetch->cluster_id), "%s",
-             answer->cluster_id_header == NULL ? "" : answer->cluster_id_header);
-    snprintf(fetch->text, sizeof(fetch->text), "%s", answer->text == NULL ? "" : answer->text);
-    completion_signal(&fetch->done);
-}
-
-static void io_sync_start(void *ctx)
-{
-    struct sync_fetch *fetch = ctx;
-    const struct peer_fetch request = {.loop = fetch->server->io.loop,
-                                       .resolver = fetch->server->resolver,
-                                       .url = fetch->url,
-                                       .method = "GET",
-                                       .path = "/members",
-                                       .timeout_ms = FETCH_TIMEOUT_MS,
-                                       .on_done = io_sync_done,
-                                       .ctx = fetch};
-    (void)peer_fetch_start(&request);
-}
-
-/* Asks one member for the list of members. Gives the list with its cluster id. */
-static int ask_members(struct server *server, const char *url, struct membership **out_members,
-                       struct err *err)
-{
-    struct sync_fetch fetch = {.server = server, .url = url};
-    int rc = completion_init(&fetch.done, err);
-    if (rc != 0) {
-        return rc;
-    }
-    buf_init(&fetch.body, PEER_FETCH_BODY_BYTES_MAX);
-    loop_post(server->io.loop, io_sync_start, &fetch);
-    completion_wait(&fetch.done);
-    completion_free(&fetch.done);
-    rc = fetch.code;
-    if (rc != 0) {
-        err_set(err, rc, "ask %s for the members of the cluster: %s", url, fetch.text);
-    } else if (fetch.status != 200 || fetch.cluster_id[0] == '\0') {
-        rc = err_set(err, E_UNAVAILABLE, "ask %s for the members of the cluster: status %d", url,
-                     fetch.status);
-    } else {
-        rc = membership_parse_members(buf_bytes(&fetch.body), out_members, err);
-        if (rc == 0) {
-            membership_set_cluster_id(*out_members, strtoull(fetch.cluster_id, NULL, 16));
-        }
-    }
-    buf_free(&fetch.body);
-    return rc;
-}
-
-static bool is_own_url(const struct server *server, const char *url)
-{
-    for (uint32_t i = 0; i < server->config->initial_advertise_peer_urls.count; i++) {
-        if (strcmp(server->config->initial_advertise_peer_urls.urls[i], url) == 0) {
-            return true;
-        }
-    }
-    return false;
-}
-
-/* Asks all others of the initial cluster in turn until one answers. */
-static int ask_anyone(struct server *server, const struct membership *local,
-                      struct membership **out_members, struct err *err)
-{
-    int rc = err_set(err, E_UNAVAILABLE, "--initial-cluster names nobody else who could be asked");
-    for (size_t i = 0; i < membership_count(local); i++) {
-        const struct member *member = membership_at(local, i);
-        for (size_t j = 0; j < member->peer_urls.count; j++) {
-            if (is_own_url(server, member->peer_urls.urls[j])) {
-                continue;
-            }
-            rc = ask_members(server, member->peer_urls.urls[j], out_members, err);
-            if (rc == 0) {
-                return 0;
-            }
-        }
-    }
-    return rc;
-}
 
 /* ---- forming and joining ---- */
 
@@ -134,7 +35,7 @@ static int find_self(struct server *server, const struct membership *local,
                        server->config->name, server->config->name);
     }
     for (size_t i = 0; i < self->peer_urls.count; i++) {
-        if (!is_own_url(server, self->peer_urls.urls[i])) {
+        if (!ask_is_own_url(server, self->peer_urls.urls[i])) {
             return err_set(err, E_INVALID,
                            "--initial-cluster has %s=%s but that is missing from "
                            "--initial-advertise-peer-urls: both must "
@@ -270,6 +171,10 @@ static int join_cluster(struct server *server, struct membership *local, struct 
                  "error validating peerURLs of --initial-cluster against the running cluster");
     } else {
         rc = find_self(server, local, &self, err);
+    }
+    if (rc == 0) { /* before anything is written, so that the folder stays good for another try */
+        rc = version_may_join(ask_version(server, existing), version_number(SERVER_CLUSTER_VERSION),
+                              server->config->hold_cluster_version, err);
     }
     if (rc == 0) {
         LOG_INFO("joining an existing cluster",

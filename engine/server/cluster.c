@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The cluster as the log describes it: configuration changes, what members publish of themselves,
- * the cluster version, and the links that follow from it.
+ * and the links that follow from it. Versions are in version.c.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -11,162 +11,15 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "base/plant.h"
-#include "engine/server/fetch.h"
 #include "engine/server/links.h"
 #include "engine/server/metrics.h"
 #include "engine/server/rpc.h"
+#include "engine/server/version.h"
 
-#define FIELD_V2                      2u
-#define FIELD_CLUSTER_VERSION_SET     1300u
 #define FIELD_CLUSTER_MEMBER_ATTR_SET 1301u
-#define VERSION_TIMEOUT_MS            2000u
 #define META_CONF_STATE               "confState"
-#define V3_MEMBERSHIP_VERSION         3006
-
-/* ---- versions ---- */
-
-/* "3.6.1" gives 3006; 0 when it is no version. */
-static int version_number(const char *text)
-{
-    int major = 0;
-    int minor = 0;
-    return text != NULL && sscanf(text, "%4d.%3d", &major, &minor) == 2 ? major * 1000 + minor : 0;
-}
-
-static void refresh_version(struct server *server)
-{
-    int version = version_number(membership_version(server->membership));
-    atomic_store(&server->shared.cluster_version, version);
-    lessor_set_persist_checkpoints(server->lessor, version >= V3_MEMBERSHIP_VERSION);
-}
-
-/*
- * From 3.6 on members and version have entries of their own; an older member would not know them
- * (3.4 panics), so before that they go in the old form that all understand.
- */
-bool cluster_uses_v3_membership(const struct server *server)
-{
-    return atomic_load(&server->shared.cluster_version) >= V3_MEMBERSHIP_VERSION;
-}
-
-static void propose_v2_put(struct server *server, struct request *request, const char *path,
-                           const char *value)
-{
-    Etcdserverpb__Request put = ETCDSERVERPB__REQUEST__INIT;
-    put.method = (char *)(uintptr_t) "PUT";
-    put.path = (char *)(uintptr_t)path;
-    put.val = (char *)(uintptr_t)value;
-    propose_message(server, request, FIELD_V2, &put.base);
-}
-
-static void version_proposed(struct server *server, struct request *request, enum etcd_error error)
-{
-    (void)request;
-    (void)error; /* asked again at the next poll */
-    server->version_proposed = false;
-}
-
-static void propose_version(struct server *server, int number)
-{
-    char text[32];
-    snprintf(text, sizeof(text), "%d.%d.0", number / 1000, number % 1000);
-    LOG_INFO("setting cluster version", LOG_STR("cluster-version", text));
-    server->version_proposed = true;
-    if (number >= V3_MEMBERSHIP_VERSION) {
-        Membershippb__ClusterVersionSetRequest set =
-            MEMBERSHIPPB__CLUSTER_VERSION_SET_REQUEST__INIT;
-        set.ver = text;
-        propose_message(server, request_internal(version_proposed), FIELD_CLUSTER_VERSION_SET,
-                        &set.base);
-    } else {
-        propose_v2_put(server, request_internal(version_proposed), "/0/version", text);
-    }
-}
-
-/* One poll of all members; decides when the last answer is there. */
-struct version_poll {
-    size_t outstanding;
-    int lowest;
-    bool any_unknown;
-};
-
-static void version_decide(struct server *server, struct version_poll *poll)
-{
-    if (--poll->outstanding > 0) {
-        return;
-    }
-    int current = atomic_load(&server->shared.cluster_version);
-    int decided = poll->any_unknown ? 0 : poll->lowest;
-    mem_free(poll);
-    if (!atomic_load(&server->shared.is_leader) || server->version_proposed) {
-        return;
-    }
-    if (current == 0) {
-        propose_version(server,
-                        decided != 0 ? decided : version_number(SERVER_MIN_CLUSTER_VERSION));
-    } else if (decided > current) {
-        propose_version(server, decided);
-    }
-}
-
-static void version_fetched(struct server *server, void *ctx, const struct fetch_answer *answer)
-{
-    struct version_poll *poll = ctx;
-    int number = 0;
-    if (answer->code == 0 && answer->status == 200) {
-        struct json *body = json_parse((const char *)answer->body.data, answer->body.size, NULL);
-        number = version_number(json_path_str(body, "etcdserver", NULL));
-        json_free(body);
-    }
-    if (number == 0) {
-        poll->any_unknown = true;
-    } else {
-        poll->lowest = BASE_MIN(poll->lowest, number);
-    }
-    version_decide(server, poll);
-}
-
-void cluster_poll_versions(struct server *server)
-{
-    if (!atomic_load(&server->shared.is_leader) || server->version_proposed) {
-        return;
-    }
-    struct version_poll *poll = mem_zalloc(sizeof(*poll));
-    size_t count = membership_count(server->membership);
-    poll->outstanding = 1;
-    poll->lowest = version_number(SERVER_CLUSTER_VERSION);
-    for (size_t i = 0; i < count; i++) {
-        const struct member *member = membership_at(server->membership, i);
-        if (member->id == server->member_id) {
-            continue;
-        }
-        const struct fetch fetch = {.url = member->peer_urls.count > 0 ? member->peer_urls.urls[0]
-                                                                       : "",
-                                    .method = "GET",
-                                    .path = "/version",
-                                    .timeout_ms = VERSION_TIMEOUT_MS,
-                                    .on_done = version_fetched,
-                                    .ctx = poll};
-        poll->outstanding++;
-        fetch_start(server, &fetch);
-    }
-    version_decide(server, poll);
-}
 
 /* ---- what the log says ---- */
-
-void apply_cluster_version(struct server *server, const char *version)
-{
-    if (membership_set_version(server->membership, version, server->batch) != 0) {
-        server_fatal(server, "the log sets a cluster version that cannot be read", version);
-    }
-    refresh_version(server);
-    if (atomic_load(&server->shared.cluster_version) > version_number(SERVER_CLUSTER_VERSION)) {
-        server_fatal(server, "the cluster has been upgraded past this server's version", version);
-    }
-    LOG_INFO("updated cluster version", LOG_HEX("cluster-id", server->cluster_id),
-             LOG_HEX("local-member-id", server->member_id), LOG_STR("to", version));
-}
 
 void apply_member_attributes(struct server *server,
                              const Membershippb__ClusterMemberAttrSetRequest *request)
@@ -322,7 +175,7 @@ void cluster_sync_peers(struct server *server)
     for (size_t i = 0; i < membership_count(server->membership); i++) {
         cluster_link_member(server, membership_at(server->membership, i));
     }
-    refresh_version(server);
+    version_refresh(server);
     refresh_links(server);
     cluster_refresh_learner(server);
 }
@@ -478,7 +331,7 @@ static void publish_v2(struct server *server)
     }
     char *text = json_text(value, JSON_COMPACT);
     snprintf(path, sizeof(path), "/0/members/%" PRIx64 "/attributes", server->member_id);
-    propose_v2_put(server, request_internal(published), path, text);
+    version_propose_v2_put(server, request_internal(published), path, text);
     mem_free(text);
     json_free(value);
 }

@@ -12,6 +12,7 @@
 #include "base/flags.h"
 #include "base/log.h"
 #include "base/net/url.h"
+#include "engine/server/version.h"
 
 #define ELECTION_MS_MAX            50000 /* as etcd: beyond it a cluster would not notice a dead leader */
 #define ELECTION_PER_HEARTBEAT_MIN 5
@@ -25,7 +26,7 @@ struct raw_flags {
     const char *advertise_peer, *initial_cluster, *cluster_state, *compaction_mode,
         *compaction_retention;
     const char *log_level, *log_format, *log_outputs, *logger, *config_file, *metrics,
-        *v2_deprecation;
+        *v2_deprecation, *hold_version;
     bool version, help;
 };
 
@@ -71,6 +72,7 @@ static void set_defaults(struct server_config *config, struct raw_flags *raw)
         .config_file = "",
         .metrics = "basic",
         .v2_deprecation = "",
+        .hold_version = "",
     };
 }
 
@@ -257,6 +259,9 @@ static int apply_raw(const struct raw_flags *raw, struct server_config *config,
     }
     if (rc == 0) {
         rc = settle_numbers(config, err);
+    }
+    if (rc == 0) {
+        rc = version_parse_hold(raw->hold_version, &config->hold_cluster_version, err);
     }
     if (rc != 0) {
         return rc;
@@ -466,6 +471,11 @@ enum config_outcome config_read(int argc, char **argv, struct server_config *out
          .type = FLAG_STRING,
          .target = &c->initial_cluster_token,
          .help = "Token that keeps clusters apart."},
+        {.name = "hold-cluster-version",
+         .type = FLAG_STRING,
+         .target = &raw.hold_version,
+         .help = "3.4, 3.5 or 3.6: the cluster version is never raised above it, so that members "
+                 "of that etcd version can come back."},
         {.name = "advertise-client-urls",
          .type = FLAG_STRING,
          .target = &raw.advertise_client,

@@ -46,6 +46,7 @@ struct server_config {
     int64_t backend_batch_interval_ms;
     uint64_t backend_batch_limit;
     int64_t watch_progress_interval_ms;
+    int hold_cluster_version; /* 3005: never above 3.5; 0: not held */
     bool strict_reconfig_check, pre_vote, unsafe_no_fsync, force_new_cluster;
     /* No flags: small values let tests reach rare paths. 0: the default. */
     uint64_t wal_segment_bytes;

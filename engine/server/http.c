@@ -28,18 +28,19 @@ static bool is_get(struct http1_request *request)
     return false;
 }
 
-static void serve_version(struct server *server, struct http1_request *request)
+/* own: what this member says to be. */
+static void serve_version(struct server *server, struct http1_request *request, const char *own)
 {
     char body[160];
     int number = atomic_load(&server->shared.cluster_version);
     if (number == 0) {
         snprintf(body, sizeof(body),
                  "{\"etcdserver\":\"%s\",\"etcdcluster\":\"not_decided\",\"storage\":\"unknown\"}",
-                 SERVER_VERSION);
+                 own);
     } else {
         snprintf(body, sizeof(body),
-                 "{\"etcdserver\":\"%s\",\"etcdcluster\":\"%d.%d.0\",\"storage\":\"%d.%d.0\"}",
-                 SERVER_VERSION, number / 1000, number % 1000, number / 1000, number % 1000);
+                 "{\"etcdserver\":\"%s\",\"etcdcluster\":\"%d.%d.0\",\"storage\":\"%d.%d.0\"}", own,
+                 number / 1000, number % 1000, number / 1000, number % 1000);
     }
     http1_respond(request, 200, "application/json", bytes_of_str(body));
 }
@@ -86,7 +87,7 @@ static void on_client_request(void *ctx, struct http1_request *request)
         http1_respond(request, 200, NULL, (struct bytes){NULL, 0});
     } else if (strcmp(http1_path(request), "/version") == 0) {
         if (is_get(request)) {
-            serve_version(server, request);
+            serve_version(server, request, SERVER_VERSION);
         }
     } else if (!serve_common(server, request, REQUEST_CLIENT_HTTP)) {
         http1_respond_error(request, 404, "404 page not found");
@@ -114,6 +115,15 @@ static void members_now(struct server *server, struct request *request)
     struct buf body;
     buf_init(&body, BUF_NO_LIMIT);
     membership_members_json(server->membership, &body);
+    request_reply_plain(server, request, &body);
+}
+
+/* A joining member of the version below asks whether it is welcome. */
+static void downgrade_now(struct server *server, struct request *request)
+{
+    struct buf body;
+    buf_init(&body, BUF_NO_LIMIT);
+    buf_append_str(&body, membership_downgrade_is_enabled(server->membership) ? "true" : "false");
     request_reply_plain(server, request, &body);
 }
 
@@ -185,9 +195,9 @@ static void on_peer_request(void *ctx, struct http1_request *request)
     if (strcmp(path, "/members") == 0 && !post) {
         submit_peer(server, request, members_now, NULL);
     } else if (strcmp(path, "/version") == 0 && !post) {
-        serve_version(server, request);
+        serve_version(server, request, version_for_peers(server));
     } else if (strcmp(path, "/downgrade/enabled") == 0 && !post) {
-        http1_respond(request, 200, TEXT_PLAIN, bytes_of_str("false"));
+        submit_peer(server, request, downgrade_now, NULL);
     } else if (strcmp(path, "/leases") == 0 && post) {
         submit_peer(server, request, peer_lease_renew,
                     &etcdserverpb__lease_keep_alive_request__descriptor);

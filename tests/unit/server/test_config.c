@@ -67,6 +67,8 @@ static void values_that_make_no_sense_end_with_1(void **state)
     expect_refusal("--log-format=xml", 1, "unknown --log-format \"xml\"");
     expect_refusal("--log-outputs=/var/log/x", 1, "--log-outputs \"/var/log/x\" is not supported");
     expect_refusal("--logger=capnslog", 1, "unknown --logger \"capnslog\"");
+    expect_refusal("--hold-cluster-version=3.3", 1,
+                   "--hold-cluster-version \"3.3\": say 3.4, 3.5 or 3.6");
     expect_refusal("--listen-client-urls=", 1, "--listen-client-urls needs at least one URL");
     expect_refusal("--listen-peer-urls=", 1, "--listen-peer-urls needs at least one URL");
     expect_refusal("--listen-peer-urls=127.0.0.1:1", 1, "--listen-peer-urls");

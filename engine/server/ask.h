@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What a member asks the others before it starts, from the main thread: who belongs to the cluster,
+ * and which version it has decided. Each call waits; nothing is written.
+ */
+#ifndef ENGINE_SERVER_ASK_H
+#define ENGINE_SERVER_ASK_H
+
+#include "engine/server/internal.h"
+
+/* Whether url is one of those that this member advertises to its peers. */
+bool ask_is_own_url(const struct server *server, const char *url);
+
+/*
+ * Asks all others of local in turn for the list of members until one answers. Gives the list with
+ * its cluster id; E_UNAVAILABLE or what the last one said.
+ */
+int ask_anyone(struct server *server, const struct membership *local,
+               struct membership **out_members, struct err *err);
+
+/* The highest cluster version that any other member of existing says is decided (3006); 0: none
+ * does. */
+int ask_version(struct server *server, const struct membership *existing);
+
+#endif
