@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* See faultdisk.h. Each page keeps one copy of the durable bytes of those of its sectors that differ. */
+/* See faultdisk.h. Each page keeps one copy of the durable bytes of those of its sectors that
+ * differ. */
 #include "tests/chaos/faultdisk.h"
 
 #include <errno.h>
@@ -231,8 +232,7 @@ static void pages_grow(struct faultnode *file, size_t count)
     size_t doubled = file->page_count * 2;
     size_t capacity = count > doubled ? count : doubled;
     file->pages = mem_realloc(file->pages, capacity * sizeof(*file->pages));
-    memset(file->pages + file->page_count, 0,
-           (capacity - file->page_count) * sizeof(*file->pages));
+    memset(file->pages + file->page_count, 0, (capacity - file->page_count) * sizeof(*file->pages));
     file->page_count = capacity;
 }
 
@@ -240,8 +240,7 @@ static void touched_add(struct faultnode *file, size_t index)
 {
     if (file->touched_count == file->touched_capacity) {
         file->touched_capacity = file->touched_capacity == 0 ? 16 : file->touched_capacity * 2;
-        file->touched =
-            mem_realloc(file->touched, file->touched_capacity * sizeof(*file->touched));
+        file->touched = mem_realloc(file->touched, file->touched_capacity * sizeof(*file->touched));
     }
     file->touched[file->touched_count++] = index;
 }

@@ -97,8 +97,8 @@ void faultdisk_sync_range(struct faultnode *file, uint64_t at, uint64_t size);
 void faultdisk_sync_fails(struct faultnode *node);
 
 /*
- * The power goes: all that was not synced is gone, but for each sector (and each folder's names as a
- * whole) that luck keeps with keep_percent.
+ * The power goes: all that was not synced is gone, but for each sector (and each folder's names as
+ * a whole) that luck keeps with keep_percent.
  */
 struct faultloss faultdisk_power_cut(struct faultdisk *disk, struct rng *luck,
                                      unsigned keep_percent);
