@@ -36,7 +36,7 @@ static void disk_write_entries(struct disk *disk, const struct raft_entry *entri
             continue;
         }
         uint64_t place = entries[i].index - disk->mark.index - 1;
-        ASSERT(place <= disk->entry_count && place < CLUSTER_TRUTH_MAX);
+        ASSERT(place <= disk->entry_count && place < CLUSTER_ENTRIES_MAX);
         disk_cut(disk, (uint32_t)place);
         disk->entries[place] = entries[i];
         raft_payload_ref(entries[i].payload);
@@ -45,7 +45,7 @@ static void disk_write_entries(struct disk *disk, const struct raft_entry *entri
 }
 
 /* What the operation leaves on the disk; the core is not told here. */
-static void disk_do(struct node *node, const struct disk_op *op)
+static void disk_do(struct cluster *cluster, struct node *node, const struct disk_op *op)
 {
     struct disk *disk = &node->disk;
     if (op->type == DISK_INSTALL) {
@@ -56,10 +56,14 @@ static void disk_do(struct node *node, const struct disk_op *op)
         return;
     }
     disk_write_entries(disk, op->entries, op->entry_count);
+    if (!op->has_hard_state) {
+        return;
+    }
     if (op->hard_state.term != disk->hard_state.term) {
         disk->older_hard_state = disk->hard_state;
     }
     disk->hard_state = op->hard_state;
+    raft_invariants_durable(cluster->invariants, node->id, &disk->hard_state);
 }
 
 static void disk_op_drop(struct node *node, uint32_t count)
@@ -88,7 +92,7 @@ static void disk_finish(struct cluster *cluster, struct node *node)
 {
     while (node->op_count > 0 && node->ops[0].done_at <= cluster->now) {
         struct disk_op op = node->ops[0];
-        disk_do(node, &op);
+        disk_do(cluster, node, &op);
         disk_op_drop(node, 1);
         if (op.type == DISK_INSTALL) {
             node->applied = op.mark.index;
@@ -213,6 +217,7 @@ static void pump_persist(struct cluster *cluster, struct node *node,
     }
     struct disk_op *op = disk_queue(cluster, node);
     op->ticket = effects->persist_ticket;
+    op->has_hard_state = effects->hard_state_changed;
     op->hard_state = effects->hard_state;
     op->entry_count = effects->entry_count;
     op->entries = mem_array(effects->entry_count, sizeof(*op->entries));
@@ -287,9 +292,6 @@ void cluster_start(struct cluster *cluster, struct node *node)
     node->applied = disk->checkpoint_index;
     node->told_applied = node->applied;
     node->conf = disk->checkpoint_conf;
-    node->seen_role = RAFT_FOLLOWER;
-    node->seen_term = disk->hard_state.term;
-    node->seen_commit = node->raft->log.commit;
     check_node(cluster, node);
 }
 
@@ -299,11 +301,12 @@ void cluster_crash(struct cluster *cluster, struct node *node)
     cluster->counts.crashes++;
     raft_free(node->raft);
     node->raft = NULL;
+    raft_invariants_stopped(cluster->invariants, node->id);
     /* Some of what was in flight reached the disk, unknown to the node; the next write may be torn.
      */
     uint32_t done = (uint32_t)rng_below(&cluster->rng, node->op_count + 1);
     for (uint32_t i = 0; i < done; i++) {
-        disk_do(node, &node->ops[i]);
+        disk_do(cluster, node, &node->ops[i]);
     }
     if (done < node->op_count && node->ops[done].type == DISK_PERSIST) {
         const struct disk_op *torn = &node->ops[done];
@@ -358,6 +361,7 @@ struct cluster *cluster_new(const struct cluster_options *options)
 {
     struct cluster *cluster = mem_zalloc(sizeof(*cluster));
     cluster->options = *options;
+    cluster->invariants = raft_invariants_new();
     cluster->disk_delay = 3;
     cluster->next_value = 1;
     cluster->next_read = 1;
@@ -391,6 +395,7 @@ void cluster_free(struct cluster *cluster)
         raft_message_clear(&cluster->air[i].message);
     }
     mem_free(cluster->air);
+    raft_invariants_free(cluster->invariants);
     mem_free(cluster);
 }
 
@@ -423,7 +428,7 @@ void cluster_advance(struct cluster *cluster)
         cluster_pump(cluster, node);
         if (rng_below(&cluster->rng, 40) == 0) {
             node_checkpoint(cluster, node);
-            check_whole_log(cluster, node);
+            check_node(cluster, node);
         }
     }
     cluster_random_client(cluster);

@@ -2,29 +2,21 @@
 /*
  * Whole clusters of Raft cores in one process: a network that delays, drops, doubles, reorders and
  * splits, and disks that take time and lose at a crash what they had not finished. Everything
- * follows from a seed. After each step the invariants of lib_check.c are checked; the first one
- * that breaks is kept in failure.
+ * follows from a seed. After each step the rules of tests/sim/raft_invariants.h are checked; the
+ * first one that breaks is kept in failure.
  */
 #ifndef TESTS_RAFT_LIB_CLUSTER_H
 #define TESTS_RAFT_LIB_CLUSTER_H
 
 #include "base/rng.h"
 #include "engine/raft/raft_internal.h"
+#include "tests/sim/raft_invariants.h"
 
-#define CLUSTER_NODES_MAX  7u
-#define CLUSTER_TRUTH_MAX  8192u
-#define CLUSTER_TERMS_MAX  4096u
-#define CLUSTER_TICK_UNITS 5u  /* one raft tick in units of simulated time */
-#define CLUSTER_DELAY_MAX  60u /* of a message; shorter than a suspect member's waiting time */
-
-/* One place of the log as the whole cluster has agreed on it. */
-struct truth {
-    uint64_t term;
-    uint64_t value;       /* what the payload says */
-    uint64_t commit_term; /* term of the one that was first seen to have it committed */
-    struct raft_conf_state conf;
-    bool applied; /* by somebody: conf is known */
-};
+#define CLUSTER_NODES_MAX   7u
+#define CLUSTER_ENTRIES_MAX 8192u
+#define CLUSTER_TERMS_MAX   4096u
+#define CLUSTER_TICK_UNITS  5u  /* one raft tick in units of simulated time */
+#define CLUSTER_DELAY_MAX   60u /* of a message; shorter than a suspect member's waiting time */
 
 enum disk_op_type { DISK_PERSIST, DISK_INSTALL };
 
@@ -32,6 +24,7 @@ struct disk_op {
     enum disk_op_type type;
     uint64_t done_at;
     uint64_t ticket;
+    bool has_hard_state;
     struct raft_hard_state hard_state;
     struct raft_entry *entries;
     uint32_t entry_count;
@@ -43,7 +36,7 @@ struct disk {
     struct raft_hard_state hard_state;
     struct raft_hard_state older_hard_state; /* what a rotten log falls back to */
     struct raft_snapshot_mark mark;
-    struct raft_entry entries[CLUSTER_TRUTH_MAX]; /* [0] is mark.index + 1 */
+    struct raft_entry entries[CLUSTER_ENTRIES_MAX]; /* [0] is mark.index + 1 */
     uint32_t entry_count;
     uint64_t checkpoint_index; /* the state machine's own durable state */
     struct raft_conf_state checkpoint_conf;
@@ -59,9 +52,6 @@ struct node {
     uint64_t applied; /* of the state machine in memory */
     uint64_t told_applied;
     struct raft_conf_state conf;
-    uint64_t seen_commit;
-    uint64_t seen_term;
-    enum raft_role seen_role;
 };
 
 struct flying {
@@ -104,9 +94,7 @@ struct cluster {
     uint32_t drop_permille;
     uint32_t disk_delay;
     uint64_t next_value;
-    struct truth truth[CLUSTER_TRUTH_MAX]; /* by index */
-    uint64_t truth_last;
-    uint64_t leader_of_term[CLUSTER_TERMS_MAX];
+    struct raft_invariants *invariants;
     struct read_request reads[64];
     uint64_t next_read;
     struct cluster_counts counts;
@@ -148,11 +136,8 @@ void cluster_random_client(struct cluster *cluster);
 /* lib_check.c */
 void check_failed(struct cluster *cluster, const char *format, ...) BASE_PRINTF(2, 3);
 void check_node(struct cluster *cluster, struct node *node);
-void check_whole_log(struct cluster *cluster, struct node *node);
 void check_promise(struct cluster *cluster, struct node *node, const struct raft_message *message);
 void check_applied(struct cluster *cluster, struct node *node, const struct raft_entry *entry);
 void check_read(struct cluster *cluster, struct node *node, const struct raft_read_state *read);
-uint64_t check_value(const struct raft_entry *entry);
-bool check_disk_has(const struct disk *disk, uint64_t index, uint64_t term);
 
 #endif

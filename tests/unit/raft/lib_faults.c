@@ -41,8 +41,8 @@ void cluster_read(struct cluster *cluster, struct node *node)
     uint64_t number = cluster->next_read++;
     uint8_t context[sizeof(uint64_t)];
     put_be64(context, number);
-    cluster->reads[number % ARRAY_COUNT(cluster->reads)] =
-        (struct read_request){.number = number, .needed = cluster->truth_last};
+    cluster->reads[number % ARRAY_COUNT(cluster->reads)] = (struct read_request){
+        .number = number, .needed = raft_invariants_committed(cluster->invariants)};
     if (raft_read_index(node->raft, bytes_of(context, sizeof(context))) != E_OK) {
         cluster->reads[number % ARRAY_COUNT(cluster->reads)].number = 0; /* no leader: not asked */
     }
@@ -77,7 +77,7 @@ void cluster_random_client(struct cluster *cluster)
 {
     struct node *node = random_live_node(cluster);
     struct node *leader = cluster_leader(cluster);
-    if (cluster->truth_last + 64 > CLUSTER_TRUTH_MAX || node == NULL) {
+    if (raft_invariants_committed(cluster->invariants) + 64 > CLUSTER_ENTRIES_MAX || node == NULL) {
         return;
     }
     struct node *at = leader != NULL && rng_below(&cluster->rng, 2) == 0 ? leader : node;
@@ -226,13 +226,13 @@ static void cluster_print(const struct cluster *cluster)
     }
 }
 
-void cluster_run(struct cluster *cluster)
+static void run_to_the_end(struct cluster *cluster)
 {
     for (uint32_t i = 0; i < cluster->options.steps && cluster->failure[0] == '\0'; i++) {
         cluster_advance(cluster);
     }
     cluster_heal(cluster);
-    uint64_t goal = cluster->truth_last + 5;
+    uint64_t goal = raft_invariants_committed(cluster->invariants) + 5;
     uint64_t reads_before = cluster->counts.reads;
     for (uint32_t i = 0; i < HEALED_UNITS && cluster->failure[0] == '\0'; i++) {
         cluster_advance(cluster);
@@ -244,5 +244,15 @@ void cluster_run(struct cluster *cluster)
         cluster_print(cluster);
     }
     check_failed(cluster, "healed, but it does not work: leader %d, last commit %lu",
-                 cluster_leader(cluster) != NULL, (unsigned long)cluster->truth_last);
+                 cluster_leader(cluster) != NULL,
+                 (unsigned long)raft_invariants_committed(cluster->invariants));
+}
+
+void cluster_run(struct cluster *cluster)
+{
+    run_to_the_end(cluster);
+    struct raft_invariants_counts seen;
+    raft_invariants_counts(cluster->invariants, &seen);
+    cluster->counts.elections = seen.elections;
+    cluster->counts.commits = seen.commits;
 }
