@@ -61,6 +61,24 @@ enum sim_rng_use {
 };
 struct rng *sim_rng(enum sim_rng_use use);
 
+/* Exponential with that mean, by whole numbers: the same on every machine. */
+uint64_t sim_exponential_ns(struct rng *rng, uint64_t mean_ns);
+
+/* How the workers of the nodes are scheduled; may be changed at any time. */
+struct sim_schedule {
+    uint64_t turn_ns;    /* mean cost of a turn's fixed part, and of each piece of work in it */
+    uint64_t wake_ns;    /* mean time until a sleeping worker runs */
+    uint32_t hiccup_ppm; /* a turn that loses the processor */
+    uint64_t hiccup_ns;  /* for so long (mean) */
+};
+void sim_schedule_set(const struct sim_schedule *schedule);
+
+/* Called outside of all nodes after each turn of a worker ("quorate-state", ...); NULL: nobody. */
+typedef void (*sim_turn_tap)(void *ctx, int node, const char *worker);
+void sim_set_turn_tap(sim_turn_tap tap, void *ctx);
+
+uint64_t sim_event_count(void); /* that ran since the world began */
+
 /* ---- whose code runs ---- */
 
 /* The node whose code runs, or SIM_NOBODY. */
@@ -72,6 +90,10 @@ uint64_t sim_life(int node); /* counts its starts; 0: never started */
  * owner by itself. */
 void sim_memory_world(void);
 void sim_memory_back(void);
+
+/* Fresh memory is filled with this byte; -1: as it comes. Two runs of a seed with different bytes
+ * must give the same trace, or something is read before it was written. */
+void sim_memory_fill(int byte);
 
 /* The worker that runs is busy so much longer: what it posts comes out after that. */
 void sim_spend_ns(uint64_t ns);
@@ -106,7 +128,8 @@ void sim_node_kill(int node);           /* SIGKILL: its disk keeps the page cach
 void sim_node_power_cut(int node);      /* kill, and what was not synced is lost or torn */
 void sim_node_pause(int node, bool on); /* SIGSTOP, SIGCONT */
 void sim_node_stop(int node);           /* SIGTERM */
-void sim_node_kill_at_disk_call(int node, uint64_t k); /* at its k-th call of the disk from now */
+void sim_node_kill_at_disk_call(int node, uint64_t k);  /* at its k-th call of the disk from now */
+void sim_node_fail_at_allocation(int node, uint64_t k); /* at its k-th from now; 0: never */
 enum sim_node_state sim_node_state(int node);
 const char *sim_node_why(int node);            /* why it is dead; "" otherwise */
 void sim_node_forget(int node);                /* a new, empty disk: only when it does not run */
@@ -145,6 +168,16 @@ uint64_t sim_call(int node, const char *method, struct bytes request, uint64_t t
                   sim_answer_fn on_answer, void *ctx);
 void sim_call_send(uint64_t call, struct bytes request); /* one more message of the client */
 void sim_call_half_close(uint64_t call);
-void sim_call_cancel(uint64_t call); /* on_answer does not come any more */
+void sim_call_cancel(uint64_t call);         /* on_answer does not come any more */
+void sim_call_require_leader(uint64_t call); /* metadata hasleader: right after sim_call */
+
+/* A client that reads no faster than that from now on; 0: as fast as it comes. */
+void sim_call_slow(uint64_t call, uint64_t bytes_per_s);
+
+/* The network between clients and nodes; requests and answers of one call keep their order. */
+struct sim_client_net {
+    uint64_t delay_min_ns, delay_mean_ns; /* exponential above the minimum */
+};
+void sim_client_net_set(const struct sim_client_net *net);
 
 #endif
