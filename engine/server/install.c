@@ -20,7 +20,8 @@
 struct install_job {
     struct server *server;
     struct raft_snapshot_mark mark;
-    struct buf data; /* v2-store JSON of the envelope */
+    struct raft_hard_state hard_state; /* commits the mark */
+    struct buf data;                   /* v2-store JSON of the envelope */
     char *db_path;
     char *new_dir;
     bool imported;
@@ -128,7 +129,11 @@ static void install_finish(void *ctx)
     effects_run(server);
 }
 
-/* WAL thread. */
+/*
+ * WAL thread. The commit index follows the record and is durable before the store is swapped: a
+ * record beyond what the log says is committed does not count at a start, and the new store would
+ * then be ahead of its log.
+ */
 static void wal_record_install(void *ctx)
 {
     struct install_job *job = ctx;
@@ -138,6 +143,12 @@ static void wal_record_install(void *ctx)
     int rc = snapfile_save(server->disk, server->snap_dir, &job->mark, buf_bytes(&job->data), &err);
     if (rc == 0 && !PLANT(install_not_recorded)) {
         rc = wal_save_mark(server->wal, &job->mark);
+    }
+    if (rc == 0) {
+        rc = wal_append(server->wal, NULL, 0, &job->hard_state);
+    }
+    if (rc == 0) {
+        rc = wal_sync(server->wal);
     }
     if (rc != 0) {
         server_fatal(server, "failed to record an installed snapshot",
@@ -194,9 +205,13 @@ void snapshot_install(struct server *server, const struct raft_snapshot_mark *ma
     ASSERT(server->install == NULL);
     ASSERT(server->arrived_path != NULL && server->arrived_index == mark->index);
     struct install_job *job = mem_zalloc(sizeof(*job));
+    struct raft_status status;
     backlog_drop(server); /* the snapshot holds it */
+    raft_status(server->raft, &status);
+    ASSERT(status.commit_index >= mark->index);
     job->server = server;
     job->mark = *mark;
+    job->hard_state = (struct raft_hard_state){status.term, status.vote, status.commit_index};
     job->db_path = str_dup(server->arrived_path);
     buf_init(&job->data, BUF_NO_LIMIT);
     buf_append(&job->data, server->arrived_data.data, server->arrived_data.size);
