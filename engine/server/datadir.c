@@ -13,6 +13,33 @@
 #define STORE_NAME "store"
 #define OLD_NAME   "store.old"
 
+static void ignore_name(void *ctx, const char *name)
+{
+    (void)ctx;
+    (void)name;
+}
+
+/*
+ * Makes one folder, and its name durable: what is flushed inside of it is lost when the name is. A
+ * folder of somebody else's that was there already is left to them; is_ours: it may be left from a
+ * start that a crash ended before its name was flushed.
+ */
+static int make_durably(const struct disk_seam *disk, const char *path, bool is_ours)
+{
+    bool is_new = disk->list_dir(disk->ctx, path, ignore_name, NULL) == E_NOT_FOUND;
+    int rc = disk->make_dir(disk->ctx, path);
+    if (rc != 0 || (!is_new && !is_ours)) {
+        return rc;
+    }
+    const char *slash = strrchr(path, '/');
+    char *parent = slash == NULL   ? str_dup(".")
+                   : slash == path ? str_dup("/")
+                                   : str_from(path, (size_t)(slash - path));
+    rc = disk->sync_dir(disk->ctx, parent);
+    mem_free(parent);
+    return rc == E_PERMISSION ? 0 : rc; /* a folder that we may not list cannot be flushed */
+}
+
 int datadir_make(const struct disk_seam *disk, const char *dir, struct err *err)
 {
     char *path = str_dup(dir);
@@ -23,7 +50,8 @@ int datadir_make(const struct disk_seam *disk, const char *dir, struct err *err)
         }
         char ended = *at;
         *at = '\0';
-        rc = disk->make_dir(disk->ctx, path);
+        const char *rest = ended == '\0' ? "" : at + 1;
+        rc = make_durably(disk, path, strchr(rest, '/') == NULL);
         *at = ended;
         if (ended == '\0') {
             break;

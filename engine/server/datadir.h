@@ -12,7 +12,7 @@
 #include "engine/raft/types.h"
 #include "engine/store/bolt.h"
 
-/* Makes dir and its parents, mode 0700. */
+/* Makes dir and its parents, mode 0700, their names durable. */
 BASE_MUST_CHECK int datadir_make(const struct disk_seam *disk, const char *dir, struct err *err);
 
 /*
