@@ -106,7 +106,9 @@ static int fill(struct importer *importer)
 /* Removes what an import makes; what is not there, or not ours, stays. */
 static void remove_store(const struct disk_seam *disk, const char *dir)
 {
-    static const char *const FILES[] = {LMDB_STORE_FILE, LMDB_STORE_FILE "-lock"};
+    static const char *const FILES[] = {LMDB_STORE_FILE, LMDB_STORE_FILE "-lock",
+                                        LMDB_STORE_FILE LMDB_STORE_NEW,
+                                        LMDB_STORE_FILE LMDB_STORE_NEW "-lock"};
     for (size_t i = 0; i < ARRAY_COUNT(FILES); i++) {
         char *path = str_printf("%s/%s", dir, FILES[i]);
         (void)disk->remove(disk->ctx, path); /* a leftover shows when the directory is made anew */

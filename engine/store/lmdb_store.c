@@ -429,6 +429,31 @@ static int sizes(void *ctx, struct store_sizes *out_sizes)
 
 /* ---- opening, copying, replacing ---- */
 
+/*
+ * LMDB writes the first pages of a new file without flushing them, and refuses one that a power cut
+ * left half made for ever. So it is made beside, flushed whole, and then named.
+ */
+static int make_file(const struct lmdb_store *store)
+{
+    char *fresh = str_printf("%s" LMDB_STORE_NEW, store->path);
+    char *fresh_lock = str_printf("%s-lock", fresh);
+    struct environment *environment = NULL;
+    (void)unlink(fresh); /* of a start that a crash ended */
+    int rc = environment_open(fresh, store->map_bytes, &environment);
+    if (rc == 0) {
+        mdb_env_close(environment->env);
+        mem_free(environment);
+        rc = sync_path(fresh, O_RDWR);
+    }
+    if (rc == 0 && rename(fresh, store->path) != 0) {
+        rc = errno;
+    }
+    (void)unlink(fresh_lock); /* the file has another under its name */
+    mem_free(fresh_lock);
+    mem_free(fresh);
+    return rc;
+}
+
 int lmdb_store_open(const char *dir, uint64_t map_bytes, struct lmdb_store **out_store,
                     struct err *err)
 {
@@ -447,7 +472,10 @@ int lmdb_store_open(const char *dir, uint64_t map_bytes, struct lmdb_store **out
         .sizes = sizes,
     };
     pthread_mutex_init(&store->lock, NULL);
-    int rc = environment_open(store->path, map_bytes, &store->environment);
+    int rc = access(store->path, F_OK) == 0 ? 0 : make_file(store);
+    if (rc == 0) {
+        rc = environment_open(store->path, map_bytes, &store->environment);
+    }
     if (rc == 0) {
         rc = sync_path(dir, O_RDONLY | O_DIRECTORY); /* the file's name outlives a power cut */
     }

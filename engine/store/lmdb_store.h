@@ -12,6 +12,7 @@
 #include "engine/mvcc/store.h"
 
 #define LMDB_STORE_FILE "quorate.lmdb"
+#define LMDB_STORE_NEW  ".new" /* behind that name while the file is made */
 
 struct lmdb_store; /* opaque */
 
