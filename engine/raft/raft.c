@@ -306,6 +306,9 @@ int raft_progress_of(const struct raft *raft, uint64_t id, struct raft_progress_
         .state = member->state,
         .is_learner = member->is_learner,
         .recent_active = member->recent_active,
+        .pending_snapshot = member->pending_snapshot,
+        .inflight_count = member->inflights.count,
+        .is_paused = raft_progress_is_paused(member),
     };
     return E_OK;
 }

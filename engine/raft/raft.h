@@ -97,8 +97,10 @@ enum raft_progress_state { RAFT_PROGRESS_PROBE, RAFT_PROGRESS_REPLICATE, RAFT_PR
 
 struct raft_progress_status {
     uint64_t id, match_index, next_index;
+    uint64_t pending_snapshot; /* in state SNAPSHOT: the index on its way */
     enum raft_progress_state state;
-    bool is_learner, recent_active;
+    uint32_t inflight_count; /* appends that were not answered yet */
+    bool is_learner, recent_active, is_paused;
 };
 
 /* Makes the core from what the disk holds. Gives *out. Entries must be dense (asserted). */
