@@ -6,8 +6,10 @@
 #include "base/assert.h"
 #include "tests/sim/sim_internal.h"
 
-#define PPM           1000000
-#define BOOT_NS       UINT64_C(1000000000000) /* what a monotonic clock shows when a world begins */
+#define PPM     1000000
+#define BOOT_NS UINT64_C(1000000000000) /* at least so long before the world begins */
+#define BOOT_SPAN_NS                                                                               \
+    UINT64_C(1000000000) /* and up to so much more: their ticks do not fall together */
 #define WALL_EPOCH_NS INT64_C(1767225600000000000) /* 2026-01-01 */
 
 struct node_clock {
@@ -16,11 +18,14 @@ struct node_clock {
 };
 
 static struct node_clock clocks[SIM_NODES_MAX];
+static uint64_t boots[SIM_NODES_MAX];
 
 void clocks_begin(void)
 {
     for (int i = 0; i < SIM_NODES_MAX; i++) {
-        clocks[i] = (struct node_clock){.monotonic_ns = BOOT_NS};
+        uint64_t more = rng_below(sim_rng(SIM_RNG_SCHEDULE), BOOT_SPAN_NS);
+        clocks[i] = (struct node_clock){.monotonic_ns = BOOT_NS + more};
+        boots[i] = BOOT_NS + more;
     }
 }
 
@@ -69,9 +74,10 @@ static uint64_t monotonic_ns(void *ctx)
 
 static int64_t wall_ns(void *ctx)
 {
-    int64_t passed = (int64_t)(monotonic_ns(ctx) - BOOT_NS);
-    int64_t offset = sim_node() == SIM_NOBODY ? 0 : clocks[sim_node()].wall_offset_ns;
-    return WALL_EPOCH_NS + passed + offset;
+    int node = sim_node();
+    uint64_t passed = monotonic_ns(ctx) - (node == SIM_NOBODY ? BOOT_NS : boots[node]);
+    int64_t offset = node == SIM_NOBODY ? 0 : clocks[node].wall_offset_ns;
+    return WALL_EPOCH_NS + (int64_t)passed + offset;
 }
 
 const struct clock_seam *clock_posix(void)

@@ -14,6 +14,8 @@
 #include "tests/sim/sim_internal.h"
 
 #define LEAKS_TOLD_MAX 12u
+#define WRITE_NS       20000u /* of a disk until sim_disk_set_faults says else */
+#define SYNC_NS        300000u
 
 struct node {
     struct sim_life *life; /* NULL: it does not run */
@@ -225,6 +227,10 @@ static void disk_new(struct node *node)
     const struct sim_disk_hooks hooks = {node, on_disk_spend, on_disk_call};
     rng_seed(&node->disk_rng, rng_next(sim_rng(SIM_RNG_DISK)));
     node->disk = sim_disk_new(&node->disk_rng, &hooks);
+    struct sim_disk_faults faults = *sim_disk_faults(node->disk);
+    faults.write_ns = WRITE_NS;
+    faults.sync_ns = SYNC_NS;
+    sim_disk_set_faults(node->disk, &faults);
     node->seam = (struct disk_seam){
         .ctx = node,
         .open = seam_open,
@@ -473,10 +479,10 @@ void sim_node_forget(int number)
 {
     struct node *node = node_at(number);
     ASSERT(node->life == NULL);
-    struct sim_disk_faults faults = *sim_disk_faults(node->disk);
+    struct sim_disk_faults kept = *sim_disk_faults(node->disk);
     sim_disk_free(node->disk);
     disk_new(node);
-    sim_disk_set_faults(node->disk, &faults);
+    sim_disk_set_faults(node->disk, &kept);
     node->state = SIM_NODE_OFF;
     node->why[0] = '\0';
 }
