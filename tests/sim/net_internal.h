@@ -28,7 +28,7 @@
 #define NET_LATE_PPM           250000u /* of messages to a life that ended: sent to the next one */
 #define NET_LATE_MEAN_MS       500u
 #define NET_LATE_TRIES_MAX     8u
-#define NET_BROKEN_BY_LOSS_PPM 100000u /* of lost messages: their stream breaks as well */
+#define NET_BROKEN_BY_LOSS_PPM 10000u /* of lost messages: their stream breaks as well */
 #define NET_PPM                1000000u
 
 /* One direction between two nodes. */
