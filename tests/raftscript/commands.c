@@ -227,6 +227,10 @@ static void do_propose(struct script *script, const struct line *line)
         payloads[count++] = raft_payload_new(bytes_of(zeros, (size_t)size));
         mem_free(zeros);
     }
+    for (uint64_t i = option_number(line, "times", 1); i > 1; i--) {
+        raft_payload_ref(payloads[0]);
+        say_result(script, raft_propose(node->raft, payloads, 1));
+    }
     say_result(script, raft_propose(node->raft, payloads, count));
     script_check(script, node);
 }
