@@ -25,7 +25,7 @@ static int fault(struct wal_scan *scan, const char *reason)
     return E_CORRUPT;
 }
 
-/* Keeps the first entries (etcd: a later entry of the same index wins). */
+/* Keeps the first entries: an entry takes the place of all that were there from its index on. */
 static void entries_truncate(struct wal_contents *contents, uint32_t keep)
 {
     while (contents->entry_count > keep) {
@@ -41,6 +41,8 @@ static int entry_take(struct wal_scan *scan, struct bytes data, struct err *err)
         return fault(scan, "malformed entry");
     }
     if (entry.index <= scan->wanted.index) {
+        entries_truncate(contents, 0);
+        scan->wanted_term = entry.index == scan->wanted.index ? entry.term : 0;
         scan->last_index = entry.index;
         raft_payload_unref(entry.payload);
         return 0;
@@ -57,7 +59,10 @@ static int entry_take(struct wal_scan *scan, struct bytes data, struct err *err)
         scan->fault.reason = NULL;
         return rc;
     }
-    uint64_t term_before = at == 0 ? scan->wanted.term : contents->entries[at - 1].term;
+    /* Before the snapshot's record, the entry at its index may be one that was overwritten, or that
+     * the snapshot of a leader replaced. */
+    uint64_t term_at_mark = scan->mark_found ? scan->wanted.term : scan->wanted_term;
+    uint64_t term_before = at == 0 ? term_at_mark : contents->entries[at - 1].term;
     if (entry.term < term_before) {
         raft_payload_unref(entry.payload);
         return fault(scan, "entry of a term below the one before it");
@@ -134,6 +139,9 @@ static int mark_take(struct wal_scan *scan, struct bytes data, struct err *err)
                        "%s: snapshot %" PRIu64 " has term %" PRIu64 " in the log and %" PRIu64
                        " in its file; " ADVICE_REPLACE,
                        scan->dir, mark.index, mark.term, scan->wanted.term);
+    }
+    if (!scan->mark_found && scan->wanted_term != mark.term) {
+        entries_truncate(&scan->contents, 0); /* they follow an entry that the snapshot replaced */
     }
     scan->mark_found = true;
     scan->contents.mark = mark;

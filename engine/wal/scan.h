@@ -24,6 +24,7 @@ struct wal_scan {
     uint32_t entry_capacity;
     bool has_metadata;
     bool mark_found;
+    uint64_t wanted_term;    /* of the entry at wanted.index as read so far; 0: none */
     uint64_t last_index;     /* of the newest entry or snapshot record */
     uint32_t end_at;         /* the segment that the log ends in */
     struct wal_position end; /* after the last good record */
