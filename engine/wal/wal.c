@@ -518,6 +518,22 @@ static void leftovers_remove(struct wal *wal)
     }
 }
 
+/*
+ * A process that was killed between a rename and the flush of the directory left a segment (or the
+ * directory, or the side mark) whose name the next power cut takes away: nothing may be
+ * acknowledged in it before that is made good.
+ */
+static int names_sync(const struct wal *wal)
+{
+    char *parent = wal_path_parent(wal->dir);
+    int rc = wal->disk->sync_dir(wal->disk->ctx, wal->dir);
+    if (rc == 0) {
+        rc = wal->disk->sync_dir(wal->disk->ctx, parent);
+    }
+    mem_free(parent);
+    return rc;
+}
+
 /* Takes up writing where the scan found the end: the bytes of its page come into the buffer. */
 static int resume(struct wal *wal, const struct wal_scan *scan)
 {
@@ -539,7 +555,10 @@ static int resume(struct wal *wal, const struct wal_scan *scan)
         return rc;
     }
     (void)buf_append(&wal->pending, page, partial);
-    rc = log_sync(wal, tail_of(wal)->file);
+    rc = names_sync(wal);
+    if (rc == 0) {
+        rc = log_sync(wal, tail_of(wal)->file);
+    }
     if (rc != 0) {
         return rc;
     }
