@@ -456,7 +456,7 @@ void content_flip(struct sim_content *content, uint64_t sector, struct rng *rng)
     uint64_t in_file = content->disk_bytes - sector * SIM_SECTOR_BYTES;
     uint64_t bits = BASE_MIN(in_file, (uint64_t)SIM_SECTOR_BYTES) * 8;
     uint64_t at = rng_below(rng, bits);
-    uint64_t count = BASE_MIN(1 + rng_below(rng, 8), bits);
+    uint64_t count = 1 + rng_below(rng, 8); /* bits is 8 or more */
     for (uint64_t i = 0; i < count; i++) {
         uint64_t bit = (at + i * 7) % bits;
         size_t byte = (size_t)(in_chunk * SIM_SECTOR_BYTES + bit / 8);
