@@ -106,8 +106,9 @@ struct store_sizes {
  */
 struct store_seam {
     void *ctx;
-    /* Applies all operations plus meta consistent_index and term, synced. An error changes nothing
-     * on disk and is fatal for the member: the caller stops, it never retries as if nothing had
+    /* Applies all operations plus meta consistent_index and term, synced. E_AGAIN: the disk has no
+     * room, nothing was begun, the same batch may come again. Any other error changes nothing on
+     * disk and is fatal for the member: the caller stops, it never retries as if nothing had
      * been. */
     int (*commit)(void *ctx, const struct store_batch *batch, struct err *err);
     int (*view_begin)(void *ctx, struct store_view **out_view);

@@ -10,6 +10,9 @@
 #include "engine/server/internal.h"
 #include "engine/server/metrics.h"
 
+/* How soon a commit that found the disk full is tried again. */
+#define COMMIT_RETRY_MS 250u
+
 struct commit_job {
     struct server *server;
     struct store_batch *batch;
@@ -66,6 +69,12 @@ static void store_commit(void *ctx)
     struct err err;
     uint64_t start = server->clock->monotonic_ns(server->clock->ctx);
     int rc = server->store.commit(server->store.ctx, job->batch, &err);
+    atomic_store(&server->shared.store_waits_for_space, rc == E_AGAIN);
+    if (rc == E_AGAIN) {
+        server->commit_waiting = job;
+        loop_timer_set(&server->commit_retry_timer, COMMIT_RETRY_MS);
+        return;
+    }
     if (rc != 0) {
         server_fatal(server, "failed to commit to the store", err.text);
     }
@@ -75,6 +84,20 @@ static void store_commit(void *ctx)
         job->sizes = (struct store_sizes){0};
     }
     loop_post(server->state.loop, commit_done, job);
+}
+
+static void on_commit_retry(void *ctx)
+{
+    struct server *server = ctx;
+    struct commit_job *job = server->commit_waiting;
+    server->commit_waiting = NULL;
+    store_commit(job);
+}
+
+void store_commits_start(struct server *server)
+{
+    loop_timer_init(server->store_worker.loop, &server->commit_retry_timer, on_commit_retry,
+                    server);
 }
 
 static void cut(struct server *server)

@@ -46,12 +46,14 @@ static void send_messages(struct server *server, struct raft_effects *effects)
 struct persisted {
     struct server *server;
     uint64_t ticket;
+    uint32_t job_count;
 };
 
 /* State thread: everything up to the ticket is durable. */
 static void on_persisted(void *ctx)
 {
     struct persisted *done = ctx;
+    disk_watch_flush_ended(done->server, done->job_count);
     raft_persisted(done->server->raft, done->ticket);
     mem_free(done);
 }
@@ -99,6 +101,7 @@ void wal_flush_turn(void *ctx)
                         job->has_hard_state ? &job->hard_state : NULL);
         must_sync = must_sync || job->must_sync;
         done->ticket = job->ticket;
+        done->job_count++;
         persist_job_free(job);
         job = next;
     }
@@ -138,6 +141,7 @@ static void persist(struct server *server, const struct raft_effects *effects)
 {
     struct persist_job *job = persist_job_new(server, effects);
     if (!server->installing) {
+        disk_watch_flush_begins(server);
         loop_post(server->wal_worker.loop, wal_collect, job);
         return;
     }
@@ -156,6 +160,7 @@ void persist_after_install(struct server *server)
     while (server->persist_later != NULL) {
         struct persist_job *job = server->persist_later;
         server->persist_later = job->next;
+        disk_watch_flush_begins(server);
         loop_post(server->wal_worker.loop, wal_collect, job);
     }
     server->persist_later_last = NULL;

@@ -152,6 +152,7 @@ struct reply {
 struct server_shared {
     _Atomic uint64_t leader, term, commit_index, applied_index;
     _Atomic bool ready, is_leader, is_learner, stopping;
+    _Atomic bool store_waits_for_space;
     _Atomic int cluster_version; /* major * 1000 + minor; 0: not decided */
 };
 
@@ -161,6 +162,7 @@ struct stream_state;
 /* Bytes of one snapshot being made on its own thread (snapshot.c). */
 struct snapshot_job;
 struct install_job;
+struct commit_job;
 struct links;
 struct compactor;
 
@@ -186,7 +188,8 @@ struct server {
     struct persist_job *wal_jobs, *wal_jobs_last;
 
     /* store thread */
-    struct loop_timer wal_mark_timer;
+    struct loop_timer wal_mark_timer, commit_retry_timer;
+    struct commit_job *commit_waiting; /* for room on the disk */
     struct lmdb_store *lmdb;
     struct store_seam store;
 
@@ -200,6 +203,7 @@ struct server {
     uint64_t member_id, cluster_id;
     struct rng rng;
     uint64_t applied_index, applied_term, snapshot_index, store_index;
+    uint64_t snapshot_not_before_ms; /* the disk was full */
     /* Committed entries that wait for their application, one reference each: a ring. */
     struct raft_entry *backlog;
     size_t backlog_start, backlog_count, backlog_capacity;
@@ -229,6 +233,10 @@ struct server {
 
     struct loop_timer tick_timer, batch_timer, housekeeping_timer, version_timer, compact_timer;
     uint64_t next_tick_ms, last_tick_ms;
+    uint32_t flushes_running;   /* handed to the WAL thread and not back */
+    uint64_t flush_progress_ms; /* when the last one ended, or the first of them began */
+    uint64_t full_offer_ms;     /* when leadership was offered because the disk is full; 0: never */
+    bool disk_was_full;
     bool leadership_doubted; /* this thread stood still: another may lead since */
     uint64_t leader_lost_ms; /* when the leader became unknown; 0: known */
     bool ended; /* the last word is said: nothing is handed to other threads any more */
@@ -398,6 +406,9 @@ void apply_entry(struct server *server, const struct raft_entry *entry);
 
 void batch_start(struct server *server);
 
+/* Store thread, before the first batch. */
+void store_commits_start(struct server *server);
+
 /* Commits what has been applied so far; fn runs once it is durable in the store. */
 void batch_cut_then(struct server *server, batch_done_fn fn, void *ctx);
 void batch_maybe_cut(struct server *server, bool timer_fired);
@@ -407,6 +418,20 @@ void batch_maybe_cut(struct server *server, bool timer_fired);
 bool quota_has_room(const struct server *server, uint64_t cost);
 void quota_raise_alarm(struct server *server);
 void quota_alarm_raised(struct server *server, struct request *request, enum etcd_error error);
+
+/* ---- disk_watch.c ---- */
+
+/* True while this member takes no entries because its disk has no room for them. Any thread. */
+bool disk_is_full(const struct server *server);
+
+/* State thread, at each tick: a leader whose disk is full or silent offers its place. */
+void disk_watch_tick(struct server *server);
+void disk_watch_flush_begins(struct server *server);
+void disk_watch_flush_ended(struct server *server, uint32_t count);
+
+/* False for messages that bring entries while the disk is full: nobody hears an acknowledgement, so
+ * they come again; all else goes on, heartbeats and votes first. */
+bool disk_watch_takes(const struct server *server, const struct raft_message *message);
 
 /* ---- snapshot.c ---- */
 

@@ -161,6 +161,10 @@ void propose_field(struct server *server, struct request *request, uint32_t fiel
     if (must_refuse(server, request)) {
         return;
     }
+    if (disk_is_full(server)) { /* changes of the membership pass: they may be the way out */
+        request_fail(server, request, ETCD_ERR_NO_SPACE);
+        return;
+    }
     uint64_t id = next_request_id(server);
     struct buf entry;
     buf_init(&entry, body.size + PROPOSE_OVERHEAD_BYTES);

@@ -244,7 +244,7 @@ void leases_check(struct server *server)
 {
     int64_t ids[REVOKES_PER_CHECK];
     retry_forwards(server);
-    if (!lessor_is_primary(server->lessor)) {
+    if (!lessor_is_primary(server->lessor) || disk_is_full(server)) {
         return;
     }
     size_t count =

@@ -137,7 +137,11 @@ struct peer_message {
 static void state_step(void *ctx)
 {
     struct peer_message *job = ctx;
-    raft_step(job->server->raft, &job->message);
+    if (disk_watch_takes(job->server, &job->message)) {
+        raft_step(job->server->raft, &job->message);
+    } else {
+        raft_message_clear(&job->message);
+    }
     mem_free(job);
 }
 
@@ -361,6 +365,7 @@ static void store_start_now(void *ctx)
     struct server *server = ctx;
     loop_timer_init(server->store_worker.loop, &server->wal_mark_timer, on_wal_mark_timer, server);
     loop_timer_set(&server->wal_mark_timer, WAL_MARK_MS);
+    store_commits_start(server);
 }
 
 /* ---- up ---- */

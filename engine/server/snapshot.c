@@ -18,6 +18,9 @@
 #include "engine/store/bolt.h"
 #include "engine/wal/snapfile.h"
 
+/* Room that a snapshot file leaves to others. */
+#define SNAPFILE_SPARE_BYTES (1024u * 1024u)
+#define SNAPFILE_RETRY_MS    5000u
 #define SNAPSHOT_CHUNK_BYTES (32u * 1024u)
 #define SNAPSHOT_SHA_BYTES   32u
 #define SNAPSHOT_PENDING_MAX (1024u * 1024u)
@@ -369,12 +372,35 @@ static uint32_t keep_count(uint64_t flag)
     return flag == 0 || flag > UINT32_MAX ? UINT32_MAX : (uint32_t)flag;
 }
 
+/* State thread: there was no room for the file; the log stays long until there is. */
+static void snapfile_postponed(void *ctx)
+{
+    struct snapfile_job *job = ctx;
+    job->server->snapshotting = false;
+    job->server->snapshot_not_before_ms = server_now_ms(job->server) + SNAPFILE_RETRY_MS;
+    buf_free(&job->data);
+    mem_free(job);
+}
+
+static bool has_room_for(const struct server *server, size_t size)
+{
+    uint64_t free_bytes;
+    return server->disk->free_bytes(server->disk->ctx, server->snap_dir, &free_bytes) != 0 ||
+           free_bytes > SNAPFILE_SPARE_BYTES + size;
+}
+
 /* WAL thread: file first, then the record that makes it count, then what it replaces may go. */
 static void wal_save_snapfile(void *ctx)
 {
     struct snapfile_job *job = ctx;
     struct server *server = job->server;
     struct err err = {{0}};
+    if (!has_room_for(server, job->data.size)) {
+        LOG_WARN("the disk is full: the snapshot of the log waits",
+                 LOG_STR("dir", server->snap_dir));
+        loop_post(server->state.loop, snapfile_postponed, job);
+        return;
+    }
     wal_flush_turn(server);
     int rc = snapfile_save(server->disk, server->snap_dir, &job->mark, buf_bytes(&job->data), &err);
     if (rc == 0) {
@@ -409,6 +435,7 @@ static void begin_snapfile(struct server *server, void *ctx)
 void snapshot_maybe_trigger(struct server *server)
 {
     if (server->snapshotting || server->installing || server->ended ||
+        server_now_ms(server) < server->snapshot_not_before_ms ||
         server->applied_index - server->snapshot_index <= server->config->snapshot_count) {
         return;
     }

@@ -218,6 +218,7 @@ static void on_tick(void *ctx)
     }
     server->last_tick_ms = now;
     raft_tick(server->raft);
+    disk_watch_tick(server);
     server->next_tick_ms += interval;
     if (server->next_tick_ms <= now) {
         server->next_tick_ms =

@@ -22,6 +22,8 @@
 #define SPARE_VIEWS_MAX 4u
 #define READERS_MAX     126u
 #define DISK_FULL_BYTES (16u * 1024u * 1024u)
+/* What a commit may write per byte of its batch: pages are copied, the big ones filled in part. */
+#define COMMIT_GROWTH 4u
 
 /* One opened file and the count of those who use it: the store itself and its views. */
 struct environment {
@@ -343,11 +345,21 @@ static int write_batch(MDB_txn *txn, const struct environment *environment,
     return rc != 0 ? rc : put_number(txn, environment, STORE_META_TERM, batch->term);
 }
 
+/* Unknown counts as plenty: the commit then finds out. */
+static uint64_t disk_free(const struct lmdb_store *store)
+{
+    struct statvfs disk;
+    return statvfs(store->path, &disk) == 0 ? (uint64_t)disk.f_bavail * disk.f_frsize : UINT64_MAX;
+}
+
 static int commit(void *ctx, const struct store_batch *batch, struct err *err)
 {
     struct lmdb_store *store = ctx;
     if (store->failed) {
         return err_set(err, E_CLOSED, "commit to %s: an earlier commit failed", store->path);
+    }
+    if (disk_free(store) < DISK_FULL_BYTES + COMMIT_GROWTH * (uint64_t)batch->bytes) {
+        return err_set(err, E_AGAIN, "commit to %s: no space is left on the disk", store->path);
     }
     MDB_txn *txn;
     int rc = mdb_txn_begin(store->environment->env, NULL, 0, &txn);
@@ -370,9 +382,7 @@ static int commit(void *ctx, const struct store_batch *batch, struct err *err)
                        (unsigned long long)store->map_bytes);
     }
     /* LMDB says EIO for a write that the disk had no more room for. */
-    struct statvfs disk;
-    if ((rc == EIO || rc == ENOSPC) && statvfs(store->path, &disk) == 0 &&
-        (uint64_t)disk.f_bavail * disk.f_frsize < DISK_FULL_BYTES) {
+    if ((rc == EIO || rc == ENOSPC) && disk_free(store) < DISK_FULL_BYTES) {
         return err_set(err, E_NO_SPACE,
                        "commit to %s: no space is left on the disk; make room and start again",
                        store->path);

@@ -25,8 +25,9 @@ int lmdb_store_open(const char *dir, uint64_t map_bytes, struct lmdb_store **out
 /* All views must have ended. */
 void lmdb_store_close(struct lmdb_store *store);
 
-/* The functions of this store; borrowed, good until lmdb_store_close. commit gives E_NO_SPACE when
- * the map or the disk is full, E_IO when the disk fails, E_CLOSED after an earlier failure. */
+/* The functions of this store; borrowed, good until lmdb_store_close. commit gives E_AGAIN when
+ * the disk has no room for the batch (it is not begun), E_NO_SPACE when the map or the disk turned
+ * out to be full, E_IO when the disk fails, E_CLOSED after an earlier failure. */
 const struct store_seam *lmdb_store_seam(struct lmdb_store *store);
 
 /* Writes a consistent copy without free pages to path (which must not exist) and syncs it. Runs

@@ -11,6 +11,7 @@ void wal_prepare_init(struct wal_prepare *prepare, const struct disk_seam *disk,
 {
     *prepare = (struct wal_prepare){
         .disk = disk,
+        .dir = str_dup(dir),
         .path = wal_path_join(dir, WAL_NEXT_NAME),
         .segment_bytes = segment_bytes,
         .no_sync = no_sync,
@@ -35,21 +36,38 @@ void wal_prepare_free(struct wal_prepare *prepare)
     give_up(prepare);
     (void)pthread_mutex_destroy(&prepare->lock);
     mem_free(prepare->path);
-    prepare->path = NULL;
+    mem_free(prepare->dir);
+    prepare->path = prepare->dir = NULL;
+}
+
+/* A segment that cannot be finished is not begun: its zeros would take the last room from the store
+ * over and over. */
+static bool has_room(const struct wal_prepare *prepare)
+{
+    uint64_t free_bytes = 0;
+    return prepare->disk->free_bytes(prepare->disk->ctx, prepare->dir, &free_bytes) != 0 ||
+           free_bytes > prepare->segment_bytes;
+}
+
+static int file_begin(struct wal_prepare *prepare)
+{
+    const struct disk_seam *disk = prepare->disk;
+    if (!has_room(prepare)) {
+        return E_NO_SPACE;
+    }
+    int rc = disk->open(disk->ctx, prepare->path, DISK_CREATE, &prepare->file);
+    prepare->zeroed = 0;
+    return rc == 0 ? disk->lock(prepare->file) : rc;
 }
 
 static int slice_write(struct wal_prepare *prepare)
 {
     const struct disk_seam *disk = prepare->disk;
     if (prepare->file == NULL) {
-        int rc = disk->open(disk->ctx, prepare->path, DISK_CREATE, &prepare->file);
-        if (rc == 0) {
-            rc = disk->lock(prepare->file);
-        }
+        int rc = file_begin(prepare);
         if (rc != 0) {
             return rc;
         }
-        prepare->zeroed = 0;
     }
     uint64_t left = prepare->segment_bytes - prepare->zeroed;
     if (left == 0) {
@@ -80,6 +98,7 @@ int wal_prepare_step(struct wal_prepare *prepare, bool blocking)
     if (rc < 0) {
         give_up(prepare);
     }
+    atomic_store(&prepare->no_space, rc == E_NO_SPACE);
     ASSERT(pthread_mutex_unlock(&prepare->lock) == 0);
     return rc;
 }

@@ -8,21 +8,23 @@
 #define ENGINE_WAL_PREPARE_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 
 #include "base/seam/disk.h"
 
 #define WAL_PREPARE_SLICE_BYTES (1024u * 1024u)
 
-/* Owns path and file. */
+/* Owns path, dir and file. */
 struct wal_prepare {
     const struct disk_seam *disk;
     pthread_mutex_t lock;
-    char *path;
+    char *path, *dir;
     uint64_t segment_bytes;
     bool no_sync;
     struct disk_file *file; /* NULL: nothing begun */
     uint64_t zeroed;
-    bool taken; /* the name is in use by the taker until wal_prepare_release */
+    _Atomic bool no_space; /* the disk had no room for another segment when it was last tried */
+    bool taken;            /* the name is in use by the taker until wal_prepare_release */
 };
 
 void wal_prepare_init(struct wal_prepare *prepare, const struct disk_seam *disk, const char *dir,

@@ -42,7 +42,8 @@ struct wal {
     uint64_t flush_count;
     uint64_t total_bytes;
     uint64_t owed_zeros;
-    _Atomic int poison; /* the first error; 0: sound */
+    _Atomic int poison;    /* the first error; 0: sound */
+    _Atomic uint64_t room; /* bytes left in the last segment */
     struct wal_prepare prepare;
     pthread_mutex_t durable_lock;
     struct wal_position durable;
@@ -68,6 +69,12 @@ static struct wal_segment *tail_of(struct wal *wal)
 static uint64_t append_offset(const struct wal *wal)
 {
     return wal->pending_offset + wal->pending.size;
+}
+
+static void room_note(struct wal *wal)
+{
+    uint64_t used = append_offset(wal);
+    atomic_store(&wal->room, used < wal->segment_bytes ? wal->segment_bytes - used : 0);
 }
 
 /* The one place where the log is flushed. */
@@ -113,6 +120,7 @@ static int pending_flush(struct wal *wal, struct disk_file *file)
     if (rc != 0) {
         return rc;
     }
+    room_note(wal);
     wal->total_bytes += fresh;
     wal->owed_zeros += fresh;
     pending_rewind(wal);
@@ -374,6 +382,21 @@ int wal_purge(struct wal *wal, uint64_t index, uint32_t keep_segments)
     return rc == 0 ? 0 : poison(wal, rc, "flush the directory");
 }
 
+static bool has_less_than(const struct wal *wal, uint64_t bytes)
+{
+    return atomic_load(&wal->prepare.no_space) && atomic_load(&wal->room) < bytes;
+}
+
+bool wal_is_short_of_space(const struct wal *wal)
+{
+    return has_less_than(wal, wal->segment_bytes / 4);
+}
+
+bool wal_is_out_of_space(const struct wal *wal)
+{
+    return has_less_than(wal, wal->segment_bytes / 8);
+}
+
 uint64_t wal_flush_count(const struct wal *wal)
 {
     return wal->flush_count;
@@ -562,6 +585,7 @@ static int resume(struct wal *wal, const struct wal_scan *scan)
     if (rc != 0) {
         return rc;
     }
+    room_note(wal);
     durable_set(wal);
     bool suspect = scan->contents.tail == WAL_TAIL_SUSPECT;
     return wal->no_sync ? 0 : mark_write(wal, suspect);

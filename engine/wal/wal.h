@@ -114,6 +114,16 @@ bool wal_prepare_next(struct wal *wal);
  */
 BASE_MUST_CHECK int wal_clear_suspect(struct wal *wal);
 
+/*
+ * True while the disk has no room for another segment and less than a quarter of this one is left:
+ * time to take no new writes. Any thread. Preparing is tried again with each durability mark.
+ */
+bool wal_is_short_of_space(const struct wal *wal);
+
+/* As before, with less than an eighth left, which is for terms, votes, commit indexes and the empty
+ * entries of new leaders. Whoever goes on appending ends with E_NO_SPACE. */
+bool wal_is_out_of_space(const struct wal *wal);
+
 uint64_t wal_flush_count(const struct wal *wal);
 uint64_t wal_written_bytes(const struct wal *wal);
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""What goes wrong: flags, addresses, folders, disks, damaged logs, garbage on the ports, requests that are too large.
+"""What goes wrong: flags, addresses, folders, damaged logs, garbage on the ports, requests that are too large.
 Each gives an error that says what to do and the right exit status; nothing acknowledged is lost."""
 import json
 import os
@@ -232,46 +232,6 @@ def damaged_log_of_one_of_three(suite):
         suite.equal("also not when it starts once more", victim.ctl("get", "--prefix", "k", "-w", "json").json()["count"], 60)
 
 
-def full_disk(suite):
-    if os.geteuid() != 0:
-        suite.skip("a full disk", "mounting a small file system needs root")
-        return
-    folder = suite.folder("small-disk")
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=150m", "quorate-e2e", folder], capture_output=True, text=True, check=False)
-    if mounted.returncode != 0:
-        suite.skip("a full disk", mounted.stderr.strip())
-        return
-    try:
-        m = Member(suite, "m1", data_dir=os.path.join(folder, "data"))
-        m.log_path = os.path.join(suite.dir, "small-disk.log")
-        m.flags["snapshot-count"] = "100000"
-        m.start()
-        load = Load(suite, [m.client], streams=4, bytes=20000, keys=10000, seconds=60)
-        code = m.wait_exit(40)
-        said = load.finish(stop=True)
-        last = m.log().strip().splitlines()[-1]
-        suite.check("a full disk ends the member with an error that names the reason", code not in (None, 0) and "space" in last.lower(), (code, last))
-        m.start(wait=False)
-        code = m.wait_exit(5)
-        suite.check("started again it either serves or says the same", code is None or "space" in m.log().strip().splitlines()[-1].lower(),
-                    (code, m.log()[-600:]))
-        if m.is_running():
-            m.kill()
-        subprocess.run(["mount", "-o", "remount,size=900m", folder], check=True)
-        m.start()
-        sent, done = load.record()
-        answer = m.ctl("get", "--prefix", "load/", "-w", "json", "--limit=1", timeout=60).json()
-        suite.equal("with room again it has all that was acknowledged", m.status()["header"]["revision"] >= max(done.values()), True)
-        suite.check("as many keys", len({k for k, _ in done}) <= answer["count"] <= len({k for k, _ in sent}), (said, answer["count"]))
-        suite.equal("and takes writes", m.ctl("put", "after", "x").out, "OK\n")
-        m.kill()
-    finally:
-        for member in suite.members:
-            if member.is_running():
-                member.kill()
-        subprocess.run(["umount", folder], check=False)
-
-
 def send_raw(url, data, read=True):
     host, port = url.split("//")[1].split(":")
     got = b""
@@ -349,4 +309,4 @@ def large_requests(suite):
 
 if __name__ == "__main__":
     sys.exit(Suite("engine-bad-input").run([flags, addresses, folders, another_cluster, damaged_logs, damaged_log_of_one_of_three,
-                                            full_disk, garbage, large_requests]))
+                                            garbage, large_requests]))
