@@ -98,7 +98,7 @@ def one_member(suite, mounts):
     suite.check("with room again it takes writes by itself", wait_for(lambda: m.ctl("put", "after", "x").out == "OK\n", 20, 0.3), m.log()[-400:])
     count = m.ctl("get", "--prefix", "load/", "-w", "json", "--limit=1", timeout=60).json()["count"]
     suite.check("nothing acknowledged is lost", len({k for k, _ in done}) <= count <= len({k for k, _ in sent}), (len(done), count, len(sent)))
-    suite.contains("it says that there is room", m.log(), "the disk has room again")
+    suite.check("it says that there is room", m.wait_log("the disk has room again"), m.log()[-300:])
 
 
 @with_mounts
