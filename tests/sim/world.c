@@ -8,7 +8,10 @@
 
 #include "base/alloc.h"
 #include "base/assert.h"
+#include "base/plant.h"
 #include "tests/sim/sim_internal.h"
+
+int plant_on; /* base/plant.h */
 
 static struct {
     bool is_there;

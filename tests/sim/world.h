@@ -128,7 +128,8 @@ void sim_node_kill(int node);           /* SIGKILL: its disk keeps the page cach
 void sim_node_power_cut(int node);      /* kill, and what was not synced is lost or torn */
 void sim_node_pause(int node, bool on); /* SIGSTOP, SIGCONT */
 void sim_node_stop(int node);           /* SIGTERM */
-void sim_node_kill_at_disk_call(int node, uint64_t k);  /* at its k-th call of the disk from now */
+void sim_node_kill_at_disk_call(int node, uint64_t k);  /* at its k-th call of the disk from now;
+                                                            0: never */
 void sim_node_fail_at_allocation(int node, uint64_t k); /* at its k-th from now; 0: never */
 enum sim_node_state sim_node_state(int node);
 const char *sim_node_why(int node);            /* why it is dead; "" otherwise */
