@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""etcd 3.6 and the engine: its clients against our server, its files read by us and ours by it, and members of
-both in one cluster. The parts can be named as arguments. Loopback only, ports 27000 to 27499."""
+"""etcd 3.6 and the engine: its clients against our server, its files read by us and ours by it (interop_mixed.py
+has members of both in one cluster). The parts can be named as arguments. Loopback only, ports 27000 to 27499."""
 import json
 import os
 import subprocess
@@ -9,8 +9,9 @@ import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib"))
 from gotools import ETCDCTL, ETCDCTL_OLD, EtcdMember, etcdutl  # noqa: E402
+from etcds import hash_of  # noqa: E402
 from controlplane import Process  # noqa: E402
-from quorate import Member, Suite, Watcher, b64, http, wait_for  # noqa: E402
+from quorate import Member, Suite, Watcher, b64, wait_for  # noqa: E402
 
 LOAD_SECONDS_MAX = 120
 
@@ -199,105 +200,6 @@ def a_data_directory_of_etcd(suite):
                 theirs.log()[-500:])
 
 
-def hash_of(member, revision):
-    answer = member.ctl("endpoint", "hashkv", f"--rev={revision}", "-w", "json")
-    return answer.json()[0]["HashKV"]["hash"] if answer.code == 0 else answer.err
-
-
-def agree(suite, behaviour, members, seconds=30):
-    """All members come to the same hash at the newest revision."""
-    revision = max(m.status()["header"]["revision"] for m in members)
-
-    def same():
-        if any(m.status()["header"]["revision"] < revision for m in members):
-            return None
-        return len({hash_of(m, revision) for m in members}) == 1 or None
-    suite.check(behaviour, wait_for(same, seconds, 0.2), [(m.name, m.status()) for m in members])
-
-
-def members_of_both(suite):
-    """Two of ours and one of etcd's found a cluster; each leads it; each is killed under writes."""
-    members = [Member(suite, "q1"), Member(suite, "q2"), EtcdMember(suite, "e1")]
-    initial = ",".join(f"{m.name}={m.peer}" for m in members)
-    for member in members:
-        member.initial_cluster = initial
-    members[0].start(wait=False)
-    members[2].start(wait=False).wait_ready(30)
-    members[1].start().wait_ready(30)  # a founder that is late
-    members[0].wait_ready(30)
-    all_of = [m.client for m in members]
-    suite.equal("three members", len(members[0].ctl("member", "list").lines()), 3)
-    for member in members:
-        suite.equal(f"{member.name} takes writes", member.ctl("put", f"/by/{member.name}", "1").out, "OK\n")
-    versions = {m.name: json.loads(_get(m, "/version")) for m in members}
-    suite.check("the cluster version is 3.6 everywhere",
-                wait_for(lambda: all(json.loads(_get(m, "/version"))["etcdcluster"].startswith("3.6") for m in members),
-                         20), versions)
-    for member in members:
-        leader = _leader(members)
-        if leader is not member:
-            moved = leader.ctl("move-leader", format(member.id(), "x"))
-            suite.check(f"{member.name} takes over the lead", moved.code == 0 and
-                        wait_for(lambda: _leader(members) is member, 10), moved)
-        suite.equal(f"{member.name} leads, writes go through each",
-                    [m.ctl("put", f"/led/{member.name}/{m.name}", "1").out for m in members], ["OK\n"] * 3)
-        agree(suite, f"{member.name} leads, the hashes are the same", members)
-    for member in members:
-        member.kill()
-        rest = [m for m in members if m is not member]
-        written = wait_for(lambda: all(m.ctl("put", f"/without/{member.name}", "1", timeout=8).code == 0 for m in rest),
-                           20)
-        suite.check(f"without {member.name} writes go on", written)
-        suite.equal("a transaction too", rest[0].ctl("txn", stdin="\nput /t 1\ndel /by/q1\n\n\n").lines()[0], "SUCCESS")
-        member.start()
-        agree(suite, f"{member.name} comes back and catches up", members)
-    suite.equal("leases are the same on all", len({tuple(sorted(m.ctl("lease", "list").lines())) for m in members}), 1)
-    suite.equal("health of all", members[0].ctl("endpoint", "health", "--cluster").code, 0)
-    suite.check("endpoints all answer", len(all_of) == 3)
-
-
-def joins_by_snapshot(suite, founder, joiner, words):
-    """founder has compacted its log away, so that joiner can only come in by a snapshot; then it takes over."""
-    founder.flags = {"snapshot-count": "100", words[2]: "10"}
-    founder.start()
-    lease = founder.ctl("lease", "grant", "600").out.split()[1]
-    founder.ctl("put", "/leased", "1", f"--lease={lease}")
-    for i in range(8):
-        founder.ctl("txn", stdin="\n" + "".join(f"put /s/{i}/{j} {'v' * 100}\n" for j in range(60)) + "\n\n")
-        for _ in range(30):
-            founder.ctl("put", "/again", str(i))
-    added = founder.ctl("member", "add", joiner.name, "--learner", f"--peer-urls={joiner.peer}")
-    suite.check(f"{words[0]} adds {words[1]} as a learner", added.code == 0, added)
-    joiner.initial_cluster = f"{founder.initial_cluster},{joiner.initial_cluster}"
-    joiner.cluster_state = "existing"
-    joiner.start(wait=False)
-    ident = added.out.split()[1]
-    promoted = wait_for(lambda: founder.ctl("member", "promote", ident).code == 0, 30, 0.3)
-    suite.check(f"{words[1]} catches up and is promoted", promoted, joiner.log()[-600:])
-    joiner.wait_ready(20)
-    agree(suite, "the hashes are the same", [founder, joiner])
-    suite.contains("the lease came too", joiner.ctl("lease", "list").out, lease)
-    moved = founder.ctl("move-leader", format(joiner.id(), "x"))
-    suite.check(f"{words[1]} takes over the lead", moved.code == 0, moved)
-    ident = format(founder.id(), "x")
-    # A member counts as there when it has been for five seconds: until then nobody may be removed.
-    removed = wait_for(lambda: joiner.ctl("member", "remove", ident).code == 0, 20, 0.5)
-    suite.check(f"{words[0]} is removed", removed)
-    suite.check("the new one serves alone", wait_for(lambda: joiner.ctl("put", "/alone", "1", timeout=5).code == 0, 20))
-    suite.equal("everything is there", len(joiner.ctl("get", "/s/", "--prefix", "--keys-only").out.split()), 480)
-    suite.check("the removed one has stopped", founder.wait_exit(20) is not None)
-
-
-def a_cluster_moves_from_etcd_to_us(suite):
-    joins_by_snapshot(suite, EtcdMember(suite, "old"), Member(suite, "new"),
-                      ("etcd", "a member of ours", "experimental-snapshot-catchup-entries"))
-
-
-def a_cluster_moves_from_us_to_etcd(suite):
-    joins_by_snapshot(suite, Member(suite, "ours"), EtcdMember(suite, "theirs"),
-                      ("ours", "a member of etcd's", "experimental-snapshot-catchup-entries"))
-
-
 def locks_elections_and_mirrors(suite):
     one, two = Member(suite, "one").start(), Member(suite, "two").start()
     held = one.ctl("lock", "job", "--", "sh", "-c", "echo key is $ETCD_LOCK_KEY")
@@ -324,22 +226,7 @@ def quick_load(suite):
                                                     "-w", "fields").out.count('"Count" : 0'), 1)
 
 
-def _get(member, path):
-    return http("GET", member.client + path)[1]
-
-
-def _leader(members):
-    def agreed():
-        states = [m.status() for m in members]
-        leaders = {s.get("leader", 0) for s in states}
-        if len(leaders) != 1:
-            return None
-        return next((m for m, s in zip(members, states) if s["header"]["member_id"] in leaders), None)
-    return wait_for(agreed, 15, 0.1)
-
-
 PARTS = [keys_and_transactions, watches, leases, maintenance, a_restore_by_etcdctl_3_4, a_data_directory_of_etcd,
-         members_of_both, a_cluster_moves_from_etcd_to_us, a_cluster_moves_from_us_to_etcd,
          locks_elections_and_mirrors, quick_load]
 
 if __name__ == "__main__":

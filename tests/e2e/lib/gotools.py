@@ -28,6 +28,7 @@ ETCDCTL_OLD = os.environ.get("DEBIAN_ETCDCTL") or shutil.which("etcdctl")  # of 
 os.environ["DEBIAN_ETCDCTL"] = ETCDCTL
 
 import quorate  # noqa: E402  (it reads DEBIAN_ETCDCTL when it is imported)
+from etcds import Etcd  # noqa: E402
 
 quorate.PORT_FIRST, quorate.PORT_LAST = 27000, 27499
 quorate._next_port = quorate.PORT_FIRST + (os.getpid() * 37) % (quorate.PORT_LAST - quorate.PORT_FIRST)
@@ -41,11 +42,9 @@ def _clean_env():
 quorate._clean_env = _clean_env
 
 
-class EtcdMember(quorate.Member):
-    """A member that runs etcd 3.6 itself, with the same flags."""
-
-    def command(self):
-        return [ETCD] + super().command()[1:]
+class EtcdMember(Etcd):
+    """A member that runs etcd 3.6 itself."""
+    program = ETCD
 
 
 def etcdutl(*args, timeout=60):
