@@ -117,7 +117,7 @@ static bool replay_is(const struct replay *replay, const struct wal_contents *co
 }
 
 int log_model_compare(const struct log_model *model, uint32_t least, uint32_t most,
-                      const struct wal_contents *contents, struct err *err)
+                      const struct wal_contents *contents, uint32_t *out_records, struct err *err)
 {
     struct replay replay = {.last = 0};
     if (contents->metadata.node_id != MODEL_NODE ||
@@ -126,6 +126,7 @@ int log_model_compare(const struct log_model *model, uint32_t least, uint32_t mo
     }
     for (uint32_t m = 0;; m++) {
         if (m >= least && replay_is(&replay, contents)) {
+            *out_records = m;
             return 0;
         }
         if (m == most || m == model->count) {

@@ -37,8 +37,8 @@ void log_model_mark(struct log_model *model, const struct raft_snapshot_mark *ma
 /* An entry as log_model_append makes it; the caller owns the payload's reference. */
 struct raft_entry log_model_entry(uint64_t index, uint64_t term, uint32_t bytes);
 
-/* 0 when contents are those after m records, for one m from least to most. */
+/* 0 when contents are those after m records, for one m from least to most; *out_records is m. */
 int log_model_compare(const struct log_model *model, uint32_t least, uint32_t most,
-                      const struct wal_contents *contents, struct err *err);
+                      const struct wal_contents *contents, uint32_t *out_records, struct err *err);
 
 #endif

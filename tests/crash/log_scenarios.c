@@ -132,28 +132,57 @@ static int check_going_on(const char *wal_dir, struct wal *wal, const struct wal
     return good ? 0 : err_set(err, E_CORRUPT, "the log does not go on after its repair (%d)", tail);
 }
 
-static int check_log(const struct crash_case *crash, const struct raft_snapshot_mark *mark,
-                     struct err *err)
+/* Opens the log as a start does. *out_records: how many of the records it has. */
+static int open_and_compare(const struct crash_case *crash, const char *wal_dir,
+                            const struct raft_snapshot_mark *mark, struct wal **out_wal,
+                            struct wal_contents *out_contents, uint32_t *out_records,
+                            struct err *err)
 {
-    char *wal_dir = wal_dir_of(crash->dir);
+    int rc = open_log(wal_dir, mark, out_wal, out_contents, err);
+    if (rc != 0) {
+        return rc;
+    }
+    rc = log_model_compare(&model, (uint32_t)crash->notes[NOTE_SYNCED],
+                           (uint32_t)crash->notes[NOTE_TRIED], out_contents, out_records, err);
+    if (rc == 0 && out_contents->tail == WAL_TAIL_SUSPECT) {
+        rc = err_set(err, E_CORRUPT, "a power cut alone makes the member suspect: %s",
+                     out_contents->tail_text);
+    }
+    if (rc != 0) {
+        wal_contents_free(out_contents);
+        wal_close(*out_wal);
+    }
+    return rc;
+}
+
+static int check_log(const struct crash_case *crash, const char *wal_dir,
+                     const struct raft_snapshot_mark *mark, struct err *err)
+{
     struct wal_contents contents;
     struct wal *wal = NULL;
-    int rc = open_log(wal_dir, mark, &wal, &contents, err);
+    uint32_t records;
+    int rc = open_and_compare(crash, wal_dir, mark, &wal, &contents, &records, err);
     if (rc == 0) {
-        rc = log_model_compare(&model, (uint32_t)crash->notes[NOTE_SYNCED],
-                               (uint32_t)crash->notes[NOTE_TRIED], &contents, err);
-        if (rc == 0 && contents.tail == WAL_TAIL_SUSPECT) {
-            rc = err_set(err, E_CORRUPT, "a power cut alone makes the member suspect: %s",
-                         contents.tail_text);
-        }
-        if (rc == 0) {
-            rc = check_going_on(wal_dir, wal, &contents, err);
-        } else {
-            wal_close(wal);
-        }
+        rc = check_going_on(wal_dir, wal, &contents, err);
         wal_contents_free(&contents);
     }
-    mem_free(wal_dir);
+    return rc;
+}
+
+/* The start alone. What it has read stays, and what it has cut off does not come back. */
+static int recover_log(const struct crash_case *crash, const char *wal_dir,
+                       const struct raft_snapshot_mark *mark, struct err *err)
+{
+    struct wal_contents contents;
+    struct wal *wal = NULL;
+    uint32_t records;
+    int rc = open_and_compare(crash, wal_dir, mark, &wal, &contents, &records, err);
+    if (rc == 0) {
+        record_note(NOTE_SYNCED, records);
+        record_note(NOTE_TRIED, records);
+        wal_contents_free(&contents);
+        wal_close(wal);
+    }
     return rc;
 }
 
@@ -162,7 +191,16 @@ static int check_append(const struct crash_case *crash, struct err *err)
     const struct raft_snapshot_mark none = {0};
     char *wal_dir = wal_dir_of(crash->dir);
     int rc = is_to_be_created(crash, wal_dir) ? check_creation(wal_dir, err)
-                                              : check_log(crash, &none, err);
+                                              : check_log(crash, wal_dir, &none, err);
+    mem_free(wal_dir);
+    return rc;
+}
+
+static int recover_append(const struct crash_case *crash, struct err *err)
+{
+    const struct raft_snapshot_mark none = {0};
+    char *wal_dir = wal_dir_of(crash->dir);
+    int rc = is_to_be_created(crash, wal_dir) ? 0 : recover_log(crash, wal_dir, &none, err);
     mem_free(wal_dir);
     return rc;
 }
@@ -203,7 +241,9 @@ const struct scenario scenario_wal_append = {
     .prepare = prepare_member,
     .run = run_append,
     .check = check_append,
-    .limits = {.singles = 24, .randoms = 40},
+    .recover = recover_append,
+    .recover_every = 10,
+    .limits = {.singles = 200, .randoms = 200},
 };
 
 /* ---- durability_mark ---- */
@@ -336,9 +376,11 @@ const struct scenario scenario_durability_mark = {
     .prepare = prepare_member,
     .run = run_mark,
     .check = check_mark,
+    .recover = recover_append,
+    .recover_every = 20,
     .spoils = 2 * SECTORS,
     .spoil = spoil_sector,
-    .limits = {.singles = 24, .randoms = 40},
+    .limits = {.singles = 200, .randoms = 100},
 };
 
 /* ---- wal_marks_and_purge ---- */
@@ -379,38 +421,61 @@ static void run_marks(const char *dir)
     wal_close(wal);
 }
 
-static int check_marks(const struct crash_case *crash, struct err *err)
+/* The newest snapshot that has both its record and its file, as a start chooses it. */
+static int choose_mark(const struct crash_case *crash, const char *wal_dir,
+                       struct raft_snapshot_mark *out_mark, struct err *err)
 {
-    char *wal_dir = wal_dir_of(crash->dir);
     char *snap_dir = str_printf("%s/member/snap", crash->dir);
     struct wal_options options = options_of(wal_dir);
     struct raft_snapshot_mark *marks = NULL;
-    struct raft_snapshot_mark mark = {0};
     struct buf data;
     uint32_t count = 0;
-    int rc;
     buf_init(&data, BUF_NO_LIMIT);
-    if (is_to_be_created(crash, wal_dir)) {
-        rc = check_creation(wal_dir, err);
-        goto out;
-    }
-    rc = wal_list_marks(&options, &marks, &count, err);
+    *out_mark = (struct raft_snapshot_mark){0};
+    int rc = wal_list_marks(&options, &marks, &count, err);
     if (rc == 0) {
-        rc = snapfile_load_newest(disk_posix(), snap_dir, marks, count, &mark, &data, err);
+        rc = snapfile_load_newest(disk_posix(), snap_dir, marks, count, out_mark, &data, err);
         rc = rc == E_NOT_FOUND ? 0 : rc;
     }
-    if (rc == 0 && mark.index < crash->notes[NOTE_SNAP]) {
+    if (rc == 0 && out_mark->index < crash->notes[NOTE_SNAP]) {
         rc = err_set(err, E_CORRUPT, "snapshot %llu counts again, %llu was promised",
-                     (unsigned long long)mark.index, (unsigned long long)crash->notes[NOTE_SNAP]);
+                     (unsigned long long)out_mark->index,
+                     (unsigned long long)crash->notes[NOTE_SNAP]);
     }
-    if (rc == 0) {
-        rc = check_log(crash, &mark, err);
-    }
-out:
     mem_free(marks);
     buf_free(&data);
-    mem_free(wal_dir);
     mem_free(snap_dir);
+    return rc;
+}
+
+static int check_marks(const struct crash_case *crash, struct err *err)
+{
+    struct raft_snapshot_mark mark;
+    char *wal_dir = wal_dir_of(crash->dir);
+    int rc;
+    if (is_to_be_created(crash, wal_dir)) {
+        rc = check_creation(wal_dir, err);
+    } else {
+        rc = choose_mark(crash, wal_dir, &mark, err);
+        rc = rc == 0 ? check_log(crash, wal_dir, &mark, err) : rc;
+    }
+    mem_free(wal_dir);
+    return rc;
+}
+
+static int recover_marks(const struct crash_case *crash, struct err *err)
+{
+    struct raft_snapshot_mark mark;
+    char *wal_dir = wal_dir_of(crash->dir);
+    int rc = 0;
+    if (!is_to_be_created(crash, wal_dir)) {
+        rc = choose_mark(crash, wal_dir, &mark, err);
+        rc = rc == 0 ? recover_log(crash, wal_dir, &mark, err) : rc;
+        if (rc == 0) {
+            record_note(NOTE_SNAP, mark.index);
+        }
+    }
+    mem_free(wal_dir);
     return rc;
 }
 
@@ -419,5 +484,7 @@ const struct scenario scenario_wal_marks_and_purge = {
     .prepare = prepare_member,
     .run = run_marks,
     .check = check_marks,
+    .recover = recover_marks,
+    .recover_every = 50,
     .limits = {.singles = 16, .randoms = 24},
 };

@@ -65,11 +65,14 @@ static void put(struct rig *rig, uint32_t number, size_t bytes, int64_t lease)
     acknowledged(rig, rig_put(rig, key, bytes, lease));
 }
 
-static int check_state(const struct crash_case *crash, struct rig *rig, struct err *err)
+/* Which request's state the member has. */
+static int find_state(const struct crash_case *crash, struct rig *rig, uint64_t *out_state,
+                      struct err *err)
 {
     uint64_t digest = rig_digest(rig);
     for (uint64_t i = crash->notes[NOTE_DONE]; i <= crash->notes[NOTE_TRIED]; i++) {
         if (states[i] == digest) {
+            *out_state = i;
             return 0;
         }
     }
@@ -98,14 +101,41 @@ static int check_serving(struct rig *rig, const char *dir, struct err *err)
                : err_set(err, E_CORRUPT, "the member lost a write after its restart");
 }
 
+static int open_member(const struct crash_case *crash, struct rig *rig, struct err *err)
+{
+    int rc = rig_open(rig, crash->dir, err);
+    if (rc != 0) {
+        return err_wrap(err, rc, "the member refuses to start");
+    }
+    return rig->server->suspect
+               ? err_set(err, E_CORRUPT, "a power cut alone makes the member suspect")
+               : 0;
+}
+
+/* The start alone: what the member served once it goes on to serve. */
+static int recover_member(const struct crash_case *crash, struct err *err)
+{
+    struct rig rig;
+    uint64_t state;
+    int rc = open_member(crash, &rig, err);
+    if (rc == 0) {
+        rc = find_state(crash, &rig, &state, err);
+    }
+    if (rc == 0) {
+        record_note(NOTE_DONE, state);
+        record_note(NOTE_TRIED, state);
+    }
+    rig_close(&rig);
+    return rc;
+}
+
 static int check_member(const struct crash_case *crash, struct err *err)
 {
     struct rig rig;
-    int rc = rig_open(&rig, crash->dir, err);
-    if (rc != 0) {
-        err_wrap(err, rc, "the member refuses to start");
-    } else {
-        rc = check_state(crash, &rig, err);
+    uint64_t state;
+    int rc = open_member(crash, &rig, err);
+    if (rc == 0) {
+        rc = find_state(crash, &rig, &state, err);
     }
     if (rc == 0) {
         rc = check_serving(&rig, crash->dir, err);
@@ -133,6 +163,8 @@ const struct scenario scenario_first_start = {
     .name = "first_start",
     .run = run_first_start,
     .check = check_member,
+    .recover = recover_member,
+    .recover_every = 4,
     .limits = {.singles = 12, .randoms = 16},
 };
 
@@ -178,6 +210,8 @@ const struct scenario scenario_whole_member = {
     .prepare = prepare_member,
     .run = run_member,
     .check = check_member,
+    .recover = recover_member,
+    .recover_every = 200,
     .limits = {.singles = 4, .randoms = 6},
 };
 
@@ -274,6 +308,8 @@ const struct scenario scenario_import = {
     .prepare = prepare_etcd,
     .run = run_import,
     .check = check_import,
+    .recover = recover_member,
+    .recover_every = 8,
     .limits = {.singles = 6, .randoms = 8},
 };
 
@@ -376,38 +412,61 @@ static int check_leftovers(const char *dir, const char *folder, const char *need
     return rc;
 }
 
-static int check_installed(const struct crash_case *crash, struct rig *rig, struct err *err)
+static bool is_installed(const struct rig *rig)
 {
-    const struct server *server = rig->server;
-    if (server->applied_index < INSTALL_INDEX) {
-        if (crash->notes[NOTE_INSTALLED] != 0) {
-            return err_set(err, E_CORRUPT, "an installed snapshot is gone");
-        }
-        int rc = check_state(crash, rig, err);
-        return rc == 0 ? check_serving(rig, crash->dir, err) : rc;
-    }
-    if (server->conf_state.voter_count != 2 || rig_digest(rig) != installed_state) {
-        return err_set(err, E_CORRUPT, "a mix of the old state and of the snapshot");
-    }
-    return 0;
+    return rig->server->applied_index >= INSTALL_INDEX;
+}
+
+static int check_new_state(struct rig *rig, struct err *err)
+{
+    return rig->server->conf_state.voter_count == 2 && rig_digest(rig) == installed_state
+               ? 0
+               : err_set(err, E_CORRUPT, "a mix of the old state and of the snapshot");
+}
+
+static int check_old_state(const struct crash_case *crash, struct rig *rig, uint64_t *out_state,
+                           struct err *err)
+{
+    return crash->notes[NOTE_INSTALLED] == 0
+               ? find_state(crash, rig, out_state, err)
+               : err_set(err, E_CORRUPT, "an installed snapshot is gone");
 }
 
 static int check_install(const struct crash_case *crash, struct err *err)
 {
+    const char *const leftovers[][2] = {{"", "store."}, {"/snap", ".snap.db"}, {"/snap", "recv-"}};
     struct rig rig;
-    int rc = rig_open(&rig, crash->dir, err);
-    if (rc != 0) {
-        err_wrap(err, rc, "the member refuses to start");
-    } else if (rig.server->suspect) {
-        rc = err_set(err, E_CORRUPT, "a power cut alone makes the member suspect");
-    } else {
-        rc = check_installed(crash, &rig, err);
+    uint64_t state;
+    int rc = open_member(crash, &rig, err);
+    if (rc == 0 && is_installed(&rig)) {
+        rc = check_new_state(&rig, err);
+    } else if (rc == 0) {
+        rc = check_old_state(crash, &rig, &state, err);
+        rc = rc == 0 ? check_serving(&rig, crash->dir, err) : rc;
     }
     rig_close(&rig);
-    const char *const leftovers[][2] = {{"", "store."}, {"/snap", ".snap.db"}, {"/snap", "recv-"}};
     for (size_t i = 0; rc == 0 && i < ARRAY_COUNT(leftovers); i++) {
         rc = check_leftovers(crash->dir, leftovers[i][0], leftovers[i][1], err);
     }
+    return rc;
+}
+
+static int recover_install(const struct crash_case *crash, struct err *err)
+{
+    struct rig rig;
+    uint64_t state;
+    int rc = open_member(crash, &rig, err);
+    if (rc == 0 && is_installed(&rig)) {
+        rc = check_new_state(&rig, err);
+        record_note(NOTE_INSTALLED, 1);
+    } else if (rc == 0) {
+        rc = check_old_state(crash, &rig, &state, err);
+        if (rc == 0) {
+            record_note(NOTE_DONE, state);
+            record_note(NOTE_TRIED, state);
+        }
+    }
+    rig_close(&rig);
     return rc;
 }
 
@@ -416,5 +475,7 @@ const struct scenario scenario_snapshot_install = {
     .prepare = prepare_install,
     .run = run_install,
     .check = check_install,
+    .recover = recover_install,
+    .recover_every = 8,
     .limits = {.singles = 6, .randoms = 8},
 };

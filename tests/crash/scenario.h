@@ -24,6 +24,10 @@ struct scenario {
     void (*run)(const char *dir);
     /* 0, or a negative code with what was lost or invented. */
     int (*check)(const struct crash_case *crash, struct err *err);
+    /* A start alone, for a second power cut during it: opens what check opens, notes what holds
+     * from then on, closes. Done on one of so many images. NULL: none. */
+    int (*recover)(const struct crash_case *crash, struct err *err);
+    uint32_t recover_every;
     /* Damage beyond a power cut, on images in which all writes have arrived: how many kinds, and
      * doing one. false: it would change nothing. NULL: none. */
     uint32_t spoils;
