@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The replay: revision by revision, each write and every answer that shows the state after it. */
+#include "tests/check/judge.h"
+
+/* Applies a revision and compares what shows it; false: something does not fit. */
+static bool step(struct judge *judge, int64_t revision)
+{
+    judge->found.is_set = false;
+    uint32_t owner = judge->owner[revision];
+    if (owner != JUDGE_NONE) {
+        (void)judge_execute(judge, owner, revision, JUDGE_APPLY);
+    } else if (revision > 1 && !judge_search_explain(judge, revision)) {
+        return false;
+    }
+    bool is_settled = judge_search_is_settled(judge, revision);
+    for (uint32_t i = judge->looks_at[revision]; i < judge->looks_at[revision + 1]; i++) {
+        (void)judge_execute(judge, judge->looks[i], revision, JUDGE_LOOK);
+        if (judge->found.is_set && !is_settled) {
+            return false;
+        }
+    }
+    return !judge->found.is_set;
+}
+
+void judge_replay(struct judge *judge)
+{
+    judge_search_begin(judge);
+    int64_t revision = 1;
+    while (revision <= judge->last) {
+        if (step(judge, revision)) {
+            judge_search_passed(judge, revision);
+            revision++;
+        } else if (judge_search_is_settled(judge, revision)) {
+            revision++;
+        } else {
+            judge->found.revision = revision;
+            revision = judge_search_retry(judge, revision);
+        }
+    }
+    judge->found.is_set = false;
+    judge_search_end(judge);
+}
