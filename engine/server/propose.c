@@ -2,9 +2,11 @@
 /* From a request to an entry of the log, and the table of those that wait for their entry to be
  * applied. */
 #include "base/alloc.h"
+#include "base/log.h"
 #include "base/plant.h"
 #include "engine/proto/raftpb.h"
 #include "engine/server/rpc.h"
+#include "engine/server/version.h"
 
 #define FIELD_HEADER           100u
 #define PROPOSE_OVERHEAD_BYTES 64u
@@ -159,6 +161,12 @@ void propose_field(struct server *server, struct request *request, uint32_t fiel
                    struct bytes body)
 {
     if (must_refuse(server, request)) {
+        return;
+    }
+    if (!version_knows_entry(atomic_load(&server->shared.cluster_version), field_number)) {
+        LOG_WARN("a request that an older member of the cluster does not know is refused",
+                 LOG_U64("field", field_number));
+        request_fail(server, request, ETCD_ERR_NOT_CAPABLE);
         return;
     }
     if (disk_is_full(server)) { /* changes of the membership pass: they may be the way out */

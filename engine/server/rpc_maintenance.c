@@ -10,7 +10,6 @@
 
 #define FIELD_ALARM       10u
 #define STATUS_ERRORS_MAX 16u
-#define STORAGE_VERSION   "3.6.0"
 
 static int64_t quota_of(const struct server *server)
 {
@@ -24,6 +23,7 @@ void rpc_status(struct server *server, struct request *request)
     Etcdserverpb__DowngradeInfo downgrade = ETCDSERVERPB__DOWNGRADE_INFO__INIT;
     Etcdserverpb__ResponseHeader header;
     struct raft_status status;
+    const char *decided = membership_version(server->membership);
     char texts[STATUS_ERRORS_MAX][96];
     char *errors[STATUS_ERRORS_MAX];
     raft_status(server->raft, &status);
@@ -37,7 +37,8 @@ void rpc_status(struct server *server, struct request *request)
     response.raftterm = status.term;
     response.raftappliedindex = server->applied_index;
     response.islearner = atomic_load(&server->shared.is_learner);
-    response.storageversion = (char *)(uintptr_t)STORAGE_VERSION;
+    /* etcd's store follows the cluster version, and clients read it from here. */
+    response.storageversion = (char *)(uintptr_t)(decided == NULL ? "" : decided);
     response.dbsizequota = quota_of(server);
     downgrade.enabled = membership_downgrade_is_enabled(server->membership);
     downgrade.targetversion = (char *)(uintptr_t)membership_downgrade_target(server->membership);

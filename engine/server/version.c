@@ -13,9 +13,12 @@
 #include "base/log.h"
 #include "engine/server/fetch.h"
 
-#define FIELD_V2                  2u
-#define FIELD_CLUSTER_VERSION_SET 1300u
-#define VERSION_TIMEOUT_MS        2000u
+#define FIELD_V2                      2u
+#define FIELD_AUTH_STATUS             1013u
+#define FIELD_CLUSTER_VERSION_SET     1300u
+#define FIELD_CLUSTER_MEMBER_ATTR_SET 1301u
+#define FIELD_DOWNGRADE_INFO_SET      1302u
+#define VERSION_TIMEOUT_MS            2000u
 
 /* ---- pure ---- */
 
@@ -40,6 +43,21 @@ int version_parse_hold(const char *text, int *out_number, struct err *err)
     }
     *out_number = 0;
     return 0;
+}
+
+bool version_knows_entry(int version, uint32_t field)
+{
+    switch (field) {
+    case FIELD_AUTH_STATUS:
+    case FIELD_DOWNGRADE_INFO_SET:
+        return version >= 3005;
+    case FIELD_CLUSTER_MEMBER_ATTR_SET:
+        return version >= VERSION_V3_MEMBERSHIP;
+    default:
+        /* All others are those of 3.4, the oldest that we meet. FIELD_CLUSTER_VERSION_SET brings
+         * the version that knows it: version_next has asked every member. */
+        return field < FIELD_CLUSTER_MEMBER_ATTR_SET;
+    }
 }
 
 int version_next(const struct version_votes *votes)

@@ -20,6 +20,10 @@ int version_number(const char *text);
  * E_INVALID otherwise. */
 BASE_MUST_CHECK int version_parse_hold(const char *text, int *out_number, struct err *err);
 
+/* Whether every member of a cluster of this version (0: not decided) can apply an entry of this
+ * field of InternalRaftRequest; etcd before 3.6 stops at one that it does not know. */
+bool version_knows_entry(int version, uint32_t field);
+
 /* What the members said in one poll, and what is decided so far. */
 struct version_votes {
     int current; /* 0: not decided yet */

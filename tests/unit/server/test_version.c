@@ -81,6 +81,24 @@ static void a_downgrade_goes_one_minor_down_and_keeps_it_from_rising(void **stat
     assert_int_equal(version_next(&votes), 0);
 }
 
+static void nothing_is_proposed_that_an_older_member_lacks(void **state)
+{
+    (void)state;
+    static const uint32_t of_3_4[] = {2, 4, 5, 6, 7, 8, 9, 10, 11, 1000, 1011, 1012, 1100, 1206};
+    for (size_t i = 0; i < ARRAY_COUNT(of_3_4); i++) {
+        assert_true(version_knows_entry(3004, of_3_4[i]));
+        assert_true(version_knows_entry(0, of_3_4[i]));
+    }
+    assert_false(version_knows_entry(3004, 1013)); /* auth status: 3.4 answers it by itself */
+    assert_true(version_knows_entry(3005, 1013));
+    assert_false(version_knows_entry(3004, 1302));
+    assert_true(version_knows_entry(3005, 1302));
+    assert_false(version_knows_entry(3005, 1301));
+    assert_false(version_knows_entry(0, 1301));
+    assert_true(version_knows_entry(3006, 1301));
+    assert_false(version_knows_entry(3006, 1303)); /* nobody knows it yet */
+}
+
 static void who_is_too_old_for_what_is_decided_may_not_join(void **state)
 {
     (void)state;
@@ -111,6 +129,7 @@ int main(void)
         cmocka_unit_test(it_rises_only_when_every_member_is_known_to_be_higher),
         cmocka_unit_test(it_never_falls_by_itself),
         cmocka_unit_test(a_downgrade_goes_one_minor_down_and_keeps_it_from_rising),
+        cmocka_unit_test(nothing_is_proposed_that_an_older_member_lacks),
         cmocka_unit_test(who_is_too_old_for_what_is_decided_may_not_join),
         cmocka_unit_test(who_is_new_enough_joins),
     };
