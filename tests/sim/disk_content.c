@@ -39,6 +39,11 @@ static bool all_zero(const uint8_t *data, size_t size)
 
 /* ---- chunks ---- */
 
+static bool has_sector(unsigned mask, unsigned sector)
+{
+    return (mask >> sector & 1u) != 0;
+}
+
 static struct sim_chunk *chunk_find(const struct sim_content *content, uint64_t number)
 {
     uint64_t group = number / GROUP_CHUNKS;
@@ -117,7 +122,7 @@ static void chunk_store(struct sim_chunk *chunk, uint8_t mask)
         chunk->disk = mem_zalloc(CHUNK_BYTES);
     }
     for (unsigned i = 0; i < CHUNK_SECTORS; i++) {
-        if ((mask >> i & 1u) != 0) {
+        if (has_sector(mask, i)) {
             memcpy(chunk->disk + (size_t)i * SIM_SECTOR_BYTES, sector_in(chunk->now, i),
                    SIM_SECTOR_BYTES);
         }
@@ -129,7 +134,7 @@ static void chunk_store(struct sim_chunk *chunk, uint8_t mask)
 static void chunk_forget(struct sim_chunk *chunk, uint8_t mask)
 {
     for (unsigned i = 0; i < CHUNK_SECTORS; i++) {
-        if ((mask >> i & 1u) != 0) {
+        if (has_sector(mask, i)) {
             memcpy(chunk->now + (size_t)i * SIM_SECTOR_BYTES, sector_in(chunk->disk, i),
                    SIM_SECTOR_BYTES);
         }
@@ -421,7 +426,7 @@ void content_cut(struct sim_content *content, content_keep_fn keep, void *ctx,
         struct sim_chunk *chunk = chunk_find(content, content->touched[i]);
         uint8_t kept = 0;
         for (unsigned j = 0; j < CHUNK_SECTORS; j++) {
-            if ((chunk->unsynced >> j & 1u) == 0) {
+            if (!has_sector(chunk->unsynced, j)) {
                 continue;
             }
             if (keep(ctx)) {
@@ -452,7 +457,7 @@ void content_flip(struct sim_content *content, uint64_t sector, struct rng *rng)
         chunk->disk = mem_zalloc(CHUNK_BYTES);
         chunk->now = shared ? chunk->disk : chunk->now;
     }
-    bool differs = ((chunk->unsynced | chunk->stale) >> in_chunk & 1u) != 0;
+    bool differs = has_sector(chunk->unsynced, in_chunk) || has_sector(chunk->stale, in_chunk);
     uint64_t in_file = content->disk_bytes - sector * SIM_SECTOR_BYTES;
     uint64_t bits = BASE_MIN(in_file, (uint64_t)SIM_SECTOR_BYTES) * 8;
     uint64_t at = rng_below(rng, bits);

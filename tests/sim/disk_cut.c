@@ -29,7 +29,7 @@ static bool keep_sector(void *ctx)
     struct cut *cut = ctx;
     if (cut->chosen) {
         size_t at = cut->at++;
-        return cut->sectors != NULL && (cut->sectors[at / 8] >> at % 8 & 1u) != 0;
+        return cut->sectors != NULL && ((unsigned)cut->sectors[at / 8] >> at % 8 & 1u) != 0;
     }
     return cut->how == SIM_CUT_KEEP_ALL ||
            (cut->how == SIM_CUT_SUBSET && rng_below(cut->rng, 4) < cut->odds);
