@@ -12,8 +12,13 @@
 
 #define HEAP_WAYS 4u
 
-struct event {
+/* What moves in the heap. */
+struct place {
     uint64_t at_ns, sequence;
+    uint32_t slot;
+};
+
+struct event {
     sim_fn fn, drop;
     void *ctx;
     uint64_t life; /* 0: of no life */
@@ -26,44 +31,60 @@ struct waiting {
 };
 
 static struct {
-    struct event *heap;
+    struct place *heap;
+    struct event *slots;
+    uint32_t *free_slots;
     size_t count, capacity;
     uint64_t now_ns, sequence, run_count;
     struct waiting waiting[SIM_NODES_MAX];
 } queue;
 
-static bool is_before(const struct event *a, const struct event *b)
+static bool is_before(const struct place *a, const struct place *b)
 {
     return a->at_ns != b->at_ns ? a->at_ns < b->at_ns : a->sequence < b->sequence;
 }
 
-static void push(struct event event)
+static void grow(void)
+{
+    size_t before = queue.capacity;
+    sim_memory_world();
+    queue.capacity = before == 0 ? 1024 : before * 2;
+    queue.heap = mem_realloc(queue.heap, queue.capacity * sizeof(*queue.heap));
+    queue.slots = mem_realloc(queue.slots, queue.capacity * sizeof(*queue.slots));
+    queue.free_slots = mem_realloc(queue.free_slots, queue.capacity * sizeof(*queue.free_slots));
+    sim_memory_back();
+    for (size_t i = before; i < queue.capacity; i++) {
+        queue.free_slots[i] = (uint32_t)i;
+    }
+}
+
+/* free_slots[count..] are those that no event in the heap has. */
+static void push(uint64_t at_ns, const struct event *event)
 {
     if (queue.count == queue.capacity) {
-        sim_memory_world();
-        queue.capacity = queue.capacity == 0 ? 1024 : queue.capacity * 2;
-        queue.heap = mem_realloc(queue.heap, queue.capacity * sizeof(*queue.heap));
-        sim_memory_back();
+        grow();
     }
-    event.at_ns = BASE_MAX(event.at_ns, queue.now_ns);
-    event.sequence = queue.sequence++;
+    uint32_t slot = queue.free_slots[queue.count];
+    const struct place place = {BASE_MAX(at_ns, queue.now_ns), queue.sequence++, slot};
+    queue.slots[slot] = *event;
     size_t at = queue.count++;
     while (at > 0) {
         size_t parent = (at - 1) / HEAP_WAYS;
-        if (!is_before(&event, &queue.heap[parent])) {
+        if (!is_before(&place, &queue.heap[parent])) {
             break;
         }
         queue.heap[at] = queue.heap[parent];
         at = parent;
     }
-    queue.heap[at] = event;
+    queue.heap[at] = place;
 }
 
 static struct event pop(void)
 {
-    struct event top = queue.heap[0];
-    struct event last = queue.heap[--queue.count];
+    uint32_t slot = queue.heap[0].slot;
+    struct place last = queue.heap[--queue.count];
     size_t at = 0;
+    queue.free_slots[queue.count] = slot;
     for (;;) {
         size_t first = at * HEAP_WAYS + 1;
         if (first >= queue.count) {
@@ -83,7 +104,7 @@ static struct event pop(void)
         at = best;
     }
     queue.heap[at] = last;
-    return top;
+    return queue.slots[slot];
 }
 
 void events_begin(void)
@@ -105,6 +126,8 @@ void events_end(void)
         drop(&event);
     }
     mem_free(queue.heap);
+    mem_free(queue.slots);
+    mem_free(queue.free_slots);
     for (int node = 0; node < SIM_NODES_MAX; node++) {
         for (size_t i = 0; i < queue.waiting[node].count; i++) {
             drop(&queue.waiting[node].events[i]);
@@ -126,18 +149,16 @@ uint64_t events_run_count(void)
 
 void sim_at(uint64_t at_ns, sim_fn fn, void *ctx)
 {
-    push((struct event){.at_ns = at_ns, .fn = fn, .ctx = ctx, .node = SIM_NOBODY});
+    const struct event event = {.fn = fn, .ctx = ctx, .node = SIM_NOBODY};
+    push(at_ns, &event);
 }
 
 void sim_at_life(uint64_t at_ns, int node, sim_fn fn, void *ctx, sim_fn drop_fn)
 {
     ASSERT(node >= 0 && node < SIM_NODES_MAX);
-    push((struct event){.at_ns = at_ns,
-                        .fn = fn,
-                        .drop = drop_fn,
-                        .ctx = ctx,
-                        .life = sim_life(node),
-                        .node = node});
+    const struct event event = {
+        .fn = fn, .drop = drop_fn, .ctx = ctx, .life = sim_life(node), .node = node};
+    push(at_ns, &event);
 }
 
 static void wait_for_node(const struct event *event)
@@ -156,7 +177,8 @@ void events_pause(int node, bool on)
     struct waiting *waiting = &queue.waiting[node];
     if (!on) {
         for (size_t i = 0; i < waiting->count; i++) {
-            push(waiting->events[i]); /* now, in the order in which their times came */
+            push(queue.now_ns,
+                 &waiting->events[i]); /* now, in the order in which their times came */
         }
         waiting->count = 0;
     }
@@ -183,8 +205,8 @@ void sim_run_until(uint64_t at_ns, bool (*stop)(void *ctx), void *ctx)
 {
     ASSERT(sim_node() == SIM_NOBODY);
     while (queue.count > 0 && queue.heap[0].at_ns <= at_ns) {
+        queue.now_ns = queue.heap[0].at_ns;
         struct event event = pop();
-        queue.now_ns = event.at_ns;
         run(&event);
         if (stop != NULL && stop(ctx)) {
             return;

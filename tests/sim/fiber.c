@@ -179,11 +179,9 @@ struct fiber *fiber_now(void)
     return life == NULL ? NULL : life->fiber;
 }
 
-void fiber_wake(struct fiber *fiber)
+void fiber_wake(struct fiber *fiber, uint64_t at_ns)
 {
-    struct sim_actor *actor = sim_actor_now();
-    uint64_t spent = actor == NULL ? 0 : actor->spent_ns;
-    sim_at_life(sim_now_ns() + spent, fiber->life->node, go_on, fiber, NULL);
+    sim_at_life(at_ns, fiber->life->node, go_on, fiber, NULL);
 }
 
 void fiber_park(void)

@@ -232,7 +232,7 @@ static void turn_event(void *ctx)
     actor_end(loop->life, &loop->actor);
     if (loop->is_stopping) {
         loop->is_running = false;
-        fiber_wake(loop->life->main);
+        fiber_wake(loop->life->main, loop->busy_until_ns); /* behind what it has posted */
     }
     if (loop->posts != NULL || has_readable(loop)) {
         wake_at(loop, loop->busy_until_ns);
@@ -419,17 +419,8 @@ void loop_deliver(struct sim_post *post)
 
 void loop_post(struct loop *loop, loop_fn fn, void *ctx)
 {
-    sim_memory_world();
-    struct sim_post *post = mem_alloc(sizeof(*post));
-    sim_memory_back();
-    *post = (struct sim_post){NULL, loop, fn, ctx};
-    struct sim_actor *actor = sim_actor_now();
-    if (actor == NULL) {
-        loop_deliver(post);
-    } else {
-        *actor->posts_end = post;
-        actor->posts_end = &post->next;
-    }
+    ASSERT(loop != NULL);
+    actor_post(loop, fn, ctx);
 }
 
 void loop_set_turn_end(struct loop *loop, loop_fn fn, void *ctx)

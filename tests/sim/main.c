@@ -17,114 +17,26 @@
 
 #include "base/alloc.h"
 #include "base/plant.h"
-#include "tests/sim/disk.h"
-#include "tests/sim/setup.h"
+#include "tests/sim/scenario.h"
 #include "tests/sim/world.h"
 
 #define EXIT_VIOLATION 1
 #define EXIT_USAGE     2
 
-struct options {
-    uint64_t first_seed, last_seed;
-    uint64_t repeat;
-    uint64_t puts;
-    int nodes;
-    bool show, is_range;
-    const char *json;
-};
-
-/* What one world came to. */
-struct outcome {
-    uint64_t hash, violations, events, calls, virtual_ns;
-    double seconds;
-};
-
-/* ---- the built-in scenario: writes, a leader that dies, and everything is still there ---- */
-
-#define SECOND UINT64_C(1000000000)
-
-static void key_of(uint64_t number, char out[32])
-{
-    snprintf(out, 32, "key-%06" PRIu64, number);
-}
-
-static uint64_t put_all(const struct options *options, uint64_t from, uint64_t to, bool *acked)
-{
-    uint64_t calls = 0;
-    for (uint64_t i = from; i < to; i++) {
-        char key[32];
-        key_of(i, key);
-        acked[i] = setup_put((int)(i % (uint64_t)options->nodes), key, key);
-        calls++;
-    }
-    return calls;
-}
-
-static uint64_t check_all(const struct options *options, const bool *acked)
-{
-    uint64_t missing = 0;
-    for (uint64_t i = 0; i < options->puts; i++) {
-        char key[32];
-        key_of(i, key);
-        if (acked[i] && !setup_has((int)(i % (uint64_t)options->nodes), key, key)) {
-            sim_note("%s was acknowledged and is not there", key);
-            missing++;
-        }
-    }
-    return missing;
-}
-
-static void scenario(const struct options *options, struct outcome *out)
-{
-    char cluster[SETUP_TEXT_MAX];
-    bool *acked = mem_array(options->puts + 1, sizeof(bool));
-    setup_initial_cluster(options->nodes, cluster, sizeof(cluster));
-    for (int i = 0; i < options->nodes; i++) {
-        setup_start(i, cluster, true, NULL, NULL);
-    }
-    int leader = setup_wait_leader(30 * SECOND);
-    if (leader == SIM_NOBODY) {
-        sim_violation("liveness", "nobody leads after 30 s (n0: %s)", sim_node_why(0));
-    } else {
-        out->calls += put_all(options, 0, options->puts / 2, acked);
-        if (options->nodes > 2) {
-            sim_node_kill(leader);
-            sim_run_until(sim_now_ns() + 5 * SECOND, NULL, NULL);
-        } else {
-            sim_node_power_cut(leader);
-        }
-        setup_start(leader, cluster, true, NULL, NULL);
-        sim_run_until(sim_now_ns() + 5 * SECOND, NULL, NULL);
-        out->calls += put_all(options, options->puts / 2, options->puts, acked);
-        out->calls += options->puts;
-        uint64_t missing = check_all(options, acked);
-        if (missing > 0) {
-            sim_violation("durability", "%" PRIu64 " acknowledged keys are gone", missing);
-        }
-    }
-    for (int i = 0; i < options->nodes; i++) {
-        sim_node_stop(i);
-    }
-    sim_run_until(sim_now_ns() + 10 * SECOND, NULL, NULL);
-    for (int i = 0; i < options->nodes; i++) {
-        if (sim_node_state(i) != SIM_NODE_OFF) {
-            sim_violation("stop", "n%d did not stop: %s", i, sim_node_why(i));
-        }
-    }
-    mem_free(acked);
-}
+/* All scenarios by name; the first one is run when none is named. */
+static const struct scenario *const SCENARIOS[] = {&SCENARIO_BASIC};
 
 /* ---- running ---- */
 
-static struct outcome run_seed(const struct options *options, uint64_t seed)
+static struct sim_outcome run_seed(const struct sim_options *options, uint64_t seed)
 {
-    struct outcome outcome = {0};
+    struct sim_outcome outcome = {0};
     struct timespec before;
     struct timespec after;
     clock_gettime(CLOCK_MONOTONIC, &before);
     sim_world_begin(seed);
     sim_show(options->show);
-    scenario(options, &outcome);
+    options->scenario->run(options, &outcome);
     outcome.virtual_ns = sim_now_ns();
     outcome.events = sim_event_count();
     outcome.hash = sim_trace_hash();
@@ -136,7 +48,7 @@ static struct outcome run_seed(const struct options *options, uint64_t seed)
     return outcome;
 }
 
-static void tell(uint64_t seed, const struct outcome *outcome, FILE *out)
+static void tell(uint64_t seed, const struct sim_outcome *outcome, FILE *out)
 {
     fprintf(out,
             "{\"seed\":%" PRIu64 ",\"hash\":\"%016" PRIx64 "\",\"violations\":%" PRIu64
@@ -146,13 +58,13 @@ static void tell(uint64_t seed, const struct outcome *outcome, FILE *out)
     fflush(out);
 }
 
-static int run_one(const struct options *options)
+static int run_one(const struct sim_options *options)
 {
-    struct outcome first = {0};
+    struct sim_outcome first = {0};
     for (uint64_t i = 0; i < options->repeat; i++) {
         /* What is read before it was written would make a difference. */
         sim_memory_fill(options->repeat > 1 ? (int)(i * 37 % 251) : -1);
-        struct outcome outcome = run_seed(options, options->first_seed);
+        struct sim_outcome outcome = run_seed(options, options->first_seed);
         if (i == 0) {
             first = outcome;
         } else if (outcome.hash != first.hash) {
@@ -166,12 +78,12 @@ static int run_one(const struct options *options)
 }
 
 /* A seed in a process of its own: one that breaks an assertion ends that process alone. */
-static bool run_apart(const struct options *options, uint64_t seed, FILE *out)
+static bool run_apart(const struct sim_options *options, uint64_t seed, FILE *out)
 {
     fflush(NULL);
     pid_t child = fork();
     if (child == 0) {
-        struct outcome outcome = run_seed(options, seed);
+        struct sim_outcome outcome = run_seed(options, seed);
         tell(seed, &outcome, out);
         fclose(out);
         _exit(outcome.violations == 0 ? 0 : EXIT_VIOLATION);
@@ -186,7 +98,7 @@ static bool run_apart(const struct options *options, uint64_t seed, FILE *out)
     return good;
 }
 
-static int run_range(const struct options *options)
+static int run_range(const struct sim_options *options)
 {
     FILE *out = options->json == NULL ? stdout : fopen(options->json, "a");
     uint64_t failed = 0;
@@ -209,12 +121,12 @@ static int usage(const char *wrong)
     fprintf(stderr,
             "quorate-sim: %s\n"
             "usage: quorate-sim --seed N [--show] [--repeat K] | --seeds A..B [--json FILE]\n"
-            "       [--nodes N] [--puts N] [--plant N]\n",
+            "       [--scenario NAME] [--nodes N] [--clients N] [--puts N] [--plant N]\n",
             wrong);
     return EXIT_USAGE;
 }
 
-static bool take_range(const char *text, struct options *options)
+static bool take_range(const char *text, struct sim_options *options)
 {
     char *end;
     options->first_seed = strtoull(text, &end, 10);
@@ -226,9 +138,23 @@ static bool take_range(const char *text, struct options *options)
     return *end == '\0' && options->last_seed >= options->first_seed;
 }
 
-static bool take_option(const char *name, const char *value, struct options *options)
+static const struct scenario *scenario_of(const char *name)
+{
+    for (size_t i = 0; i < ARRAY_COUNT(SCENARIOS); i++) {
+        if (strcmp(SCENARIOS[i]->name, name) == 0) {
+            return SCENARIOS[i];
+        }
+    }
+    return NULL;
+}
+
+static bool take_option(const char *name, const char *value, struct sim_options *options)
 {
     uint64_t number = strtoull(value, NULL, 10);
+    if (strcmp(name, "--scenario") == 0) {
+        options->scenario = scenario_of(value);
+        return options->scenario != NULL;
+    }
     if (strcmp(name, "--seed") == 0) {
         options->first_seed = number;
     } else if (strcmp(name, "--seeds") == 0) {
@@ -240,6 +166,9 @@ static bool take_option(const char *name, const char *value, struct options *opt
         return number >= 1 && number <= SIM_NODES_MAX;
     } else if (strcmp(name, "--puts") == 0) {
         options->puts = number;
+    } else if (strcmp(name, "--clients") == 0) {
+        options->clients = (int)number;
+        return number >= 1 && number <= SIM_CLIENTS_MAX;
     } else if (strcmp(name, "--plant") == 0) {
         plant_on = (int)number;
         return number < PLANT_COUNT;
@@ -251,16 +180,14 @@ static bool take_option(const char *name, const char *value, struct options *opt
     return true;
 }
 
-/* What a library holds for a life that was ended is lost, as it is with a process. */
-const char *__asan_default_options(void);
-const char *__asan_default_options(void)
-{
-    return "detect_leaks=0";
-}
-
 int main(int argc, char **argv)
 {
-    struct options options = {.first_seed = 1, .repeat = 1, .puts = 200, .nodes = 3};
+    struct sim_options options = {.first_seed = 1,
+                                  .repeat = 1,
+                                  .puts = 200,
+                                  .nodes = 3,
+                                  .clients = 1,
+                                  .scenario = SCENARIOS[0]};
     for (int i = 1; i < argc; i++) {
         if (strcmp(argv[i], "--show") == 0) {
             options.show = true;

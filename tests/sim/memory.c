@@ -201,7 +201,7 @@ static void tell_block(const struct head *head)
     for (size_t i = 0; i < BASE_MIN(head->size, 32u); i++) {
         text[i] = data[i] >= ' ' && data[i] < 127 ? (char)data[i] : '.';
     }
-    sim_note("  left: %u bytes \"%s\"", head->size, text);
+    story_tell("  left: %u bytes \"%s\"", head->size, text);
 }
 
 void region_tell(const struct region *region, unsigned lines_max)

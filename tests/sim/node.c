@@ -442,7 +442,7 @@ void sim_node_pause(int number, bool on)
 static void wake_main(void *ctx)
 {
     (void)ctx;
-    fiber_wake(sim_life_now()->main);
+    fiber_wake(sim_life_now()->main, sim_now_ns());
 }
 
 void sim_node_stop(int number)

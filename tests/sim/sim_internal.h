@@ -25,7 +25,7 @@ struct region *region_new(void);
 void region_free(struct region *region); /* and all that is in it */
 uint64_t region_live(const struct region *region);
 
-/* Notes the sizes of what is still there, at most so many lines. */
+/* Prints what is still there, at most so many lines. */
 void region_tell(const struct region *region, unsigned lines_max);
 
 /* What is allocated from now on belongs to it (NULL: the world). */
@@ -42,6 +42,7 @@ void node_allocates(void);
 
 /* ---- lives and actors ---- */
 
+/* Posted without a loop, fn runs when the post comes out. */
 struct sim_post {
     struct sim_post *next;
     struct loop *loop;
@@ -80,6 +81,7 @@ bool sim_enter(struct sim_life *life, struct sim_actor *actor, sim_fn fn, void *
 void actor_begin(struct sim_actor *actor);
 void actor_end(struct sim_life *life, struct sim_actor *actor);
 void actor_drop_posts(void *first_post);
+void actor_post(struct loop *loop, sim_fn fn, void *ctx);
 void sim_actor_set(struct sim_actor *actor);
 
 /* Second half of sim_die, back on the stack of the events. */
@@ -106,7 +108,7 @@ void fibers_end(void);
 bool fiber_is_running(void);
 void fiber_sleep(uint64_t until_ns);
 void fiber_park(void); /* until fiber_wake, or earlier: look again */
-void fiber_wake(struct fiber *fiber);
+void fiber_wake(struct fiber *fiber, uint64_t at_ns);
 struct fiber *fiber_now(void);
 
 /* Lets pass what the fiber has spent so far; nothing outside of a fiber. */
@@ -201,7 +203,7 @@ struct grpc_server *node_grpc(int node);
 
 void story_begin(uint64_t seed);
 void story_end(void);
-void story_log(const char *text);
+void story_tell(const char *format, ...) BASE_PRINTF(1, 2); /* not part of the trace */
 uint64_t story_seed(void);
 
 #endif

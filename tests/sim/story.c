@@ -112,6 +112,15 @@ void sim_note(const char *format, ...)
     end_line(line);
 }
 
+void story_tell(const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    vfprintf(stderr, format, args);
+    va_end(args);
+    fputc('\n', stderr);
+}
+
 static void tell_last_lines(void)
 {
     if (story.is_shown) {

@@ -89,10 +89,17 @@ int completion_init(struct completion *done, struct err *err)
     return 0;
 }
 
+static void signal_now(void *ctx)
+{
+    struct completion *done = ctx;
+    done->fd = COMPLETION_YES;
+    fiber_wake(sim_life_now()->main, sim_now_ns());
+}
+
+/* Behind what was posted before it, as between threads. */
 void completion_signal(struct completion *done)
 {
-    done->fd = COMPLETION_YES;
-    fiber_wake(sim_life_now()->main);
+    actor_post(NULL, signal_now, done);
 }
 
 void completion_wait(struct completion *done)

