@@ -124,7 +124,7 @@ static void status_read(struct etcd_probe *probe, const struct probe_target *tar
     int rc =
         etcd_call_result(target->calls[PROBE_STATUS], &etcdserverpb__status_response__descriptor,
                          &probe->arena, (ProtobufCMessage **)(void *)&answer, &err);
-    out->version = "";
+    out->version = out->cluster_version = "";
     if (rc == 0 && answer->header == NULL) {
         rc = err_set(&err, E_CORRUPT, "Status %s: answer without header", target->url);
     }
@@ -144,6 +144,7 @@ static void status_read(struct etcd_probe *probe, const struct probe_target *tar
     out->db_in_use_bytes = answer->dbsizeinuse;
     out->is_learner = answer->islearner;
     out->version = answer->version;
+    out->cluster_version = answer->storageversion; /* the store follows the cluster version */
     alarms_read(probe, answer, out);
 }
 

@@ -47,6 +47,8 @@ struct etcd_probed {
     int64_t db_in_use_bytes;
     bool is_learner;
     const char *version; /* "" when not reachable */
+    const char
+        *cluster_version; /* what the cluster has decided, "3.6.0"; "": not told (up to 3.5) */
     const struct etcd_alarm *alarms;
     size_t alarm_count;
     /* The member list, when a quorum stood behind this member while it gave it. */

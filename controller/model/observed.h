@@ -107,6 +107,7 @@ struct observed_endpoint {
     uint64_t applied_index;
     bool is_learner;
     const char *version;
+    const char *cluster_version; /* what the cluster has decided, "3.6.0"; NULL or "": not told */
     int64_t db_size_bytes;
     int64_t db_in_use_bytes;
     int64_t revision;

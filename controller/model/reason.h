@@ -35,6 +35,7 @@
     X(ScalingUp)                                                                                   \
     X(ScalingDown)                                                                                 \
     X(ScaleUpFailed)                                                                               \
+    X(ClusterVersionTooHigh)                                                                       \
     X(Replacing)                                                                                   \
     X(Recreating)                                                                                  \
     X(Converging)                                                                                  \

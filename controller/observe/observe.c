@@ -113,6 +113,7 @@ static void add_endpoints(const struct observe_look *look, const struct etcd_pro
             .applied_index = from->applied_index,
             .is_learner = from->is_learner,
             .version = from->version,
+            .cluster_version = from->cluster_version,
             .db_size_bytes = from->db_size_bytes,
             .db_in_use_bytes = from->db_in_use_bytes,
             .revision = from->revision,

@@ -6,6 +6,7 @@
  * it.
  */
 #include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/assert.h"
@@ -56,10 +57,47 @@ static const struct member_view *pick_surplus(const struct view *view)
     return victim;
 }
 
+/* "3.6.14" gives 3006; 0 when it is no version. */
+static int version_number(const char *text)
+{
+    int major = 0;
+    int minor = 0;
+    return text != NULL && sscanf(text, "%4d.%3d", &major, &minor) == 2 ? major * 1000 + minor : 0;
+}
+
+/*
+ * A member older than what the cluster has decided would stop at its start: it is not added, since
+ * one that never comes up costs tolerance. Members up to etcd 3.5 do not tell what is decided; one
+ * that is too old for them refuses by itself.
+ */
+static bool refuse_older(struct pass *pass)
+{
+    const char *decided = NULL;
+    for (size_t i = 0; i < pass->view->member_count; i++) {
+        const struct member_view *member = &pass->view->members[i];
+        if (member->etcd != NULL && member->endpoint != NULL && member->endpoint->reachable &&
+            version_number(member->endpoint->cluster_version) > version_number(decided)) {
+            decided = member->endpoint->cluster_version;
+        }
+    }
+    if (version_number(decided) <= version_number(pass->want->version)) {
+        return false;
+    }
+    plan_say(pass->out, REASON_ClusterVersionTooHigh,
+             "No member is added: the cluster has decided version %.*s, and a member of "
+             "spec.version \"%s\" could not join it; raise spec.version",
+             (int)strcspn(decided, " \n"), decided, pass->want->version);
+    pass->out->block = REASON_ClusterVersionTooHigh;
+    return true;
+}
+
 static bool grow(struct pass *pass, const struct member_view *must_go)
 {
     const struct operation *running = &pass->out->operation;
     const struct view *view = pass->view;
+    if (refuse_older(pass)) {
+        return true;
+    }
     if (pass->out->scale_failures >= PLAN_SCALE_FAILURES_MAX && view->voter_count == 1) {
         plan_say(pass->out, REASON_ScaleUpFailed,
                  "The second member failed to join %d times: no further attempt until the spec is "

@@ -116,9 +116,10 @@ struct world {
     bool node_there[WORLD_NODES];
     int64_t node_since_ms[WORLD_NODES];
     bool nodes_readable;
-    bool operator_cut_off; /* it cannot dial members */
-    size_t stale_by;       /* the next passes read objects from so many ticks ago */
-    size_t view_age_ms;    /* the etcd view is so old */
+    bool operator_cut_off;       /* it cannot dial members */
+    const char *cluster_version; /* what the members have decided; NULL: they do not say */
+    size_t stale_by;             /* the next passes read objects from so many ticks ago */
+    size_t view_age_ms;          /* the etcd view is so old */
     bool force_image_fail;
     bool is_told; /* each pass is printed */
     struct json **garbage;

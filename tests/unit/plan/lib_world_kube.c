@@ -484,6 +484,7 @@ static void observe_etcd(struct world *world, struct observed *out)
             endpoint.applied_index = pvc->applied;
             endpoint.is_learner = member->learner;
             endpoint.version = "3.6.0";
+            endpoint.cluster_version = world->cluster_version;
             endpoint.revision = (int64_t)pvc->applied;
         }
         observed_add_endpoint(out, &endpoint);

@@ -552,6 +552,27 @@ static void a_learner_that_never_comes_up_is_taken_out_again(void **state)
     world_free(&world);
 }
 
+/* 3.4 and 3.5 do not tell; then etcd itself refuses at the start of the new member. */
+static void nobody_is_added_who_is_older_than_what_is_decided(void **state)
+{
+    (void)state;
+    struct world world;
+    start_world(&world, 3);
+    world.cluster_version = "3.7.0";
+    world_set_spec(&world, "replicas", "5");
+    for (int i = 0; i < 50; i++) {
+        world_operate(&world, WORLD_NO_CRASH);
+        world_tick(&world, 2000);
+        assert_int_equal(world_voters(&world) + world_learners(&world), 3);
+    }
+    assert_string_equal(world_condition(&world, "Stalled", "reason"), "ClusterVersionTooHigh");
+    assert_non_null(strstr(world_condition(&world, "Stalled", "message"), "decided version 3.7.0"));
+    world.cluster_version = "3.6.0";
+    assert_true(world_settle(&world, SETTLE_MAX));
+    assert_int_equal(world_voters(&world), 5);
+    world_free(&world);
+}
+
 static void
 growing_from_one_gives_up_after_three_failures_and_tries_again_on_a_new_spec(void **state)
 {
@@ -931,6 +952,7 @@ int main(void)
         cmocka_unit_test(a_name_is_never_used_twice),
         cmocka_unit_test(a_healthy_member_whose_record_is_deleted_gets_its_successor_first),
         cmocka_unit_test(a_learner_that_never_comes_up_is_taken_out_again),
+        cmocka_unit_test(nobody_is_added_who_is_older_than_what_is_decided),
         cmocka_unit_test(
             growing_from_one_gives_up_after_three_failures_and_tries_again_on_a_new_spec),
         cmocka_unit_test(the_storm_brake_holds_replacements),
