@@ -424,6 +424,9 @@ static void wal_save_snapfile(void *ctx)
 static void begin_snapfile(struct server *server, void *ctx)
 {
     (void)ctx;
+    if (server->ended) {
+        return; /* the WAL thread may be gone already */
+    }
     struct snapfile_job *job = mem_zalloc(sizeof(*job));
     job->server = server;
     job->mark = server->store_mark;
