@@ -96,9 +96,19 @@ uint64_t net_exponential(uint64_t mean_ns)
     return (uint64_t)(minus_ln * mean_ns >> LOG2_BITS);
 }
 
-uint64_t net_delay_ns(void)
+static uint64_t slow_ns(int node)
 {
-    return the_net.faults.delay_min_ns + net_exponential(the_net.faults.delay_mean_ns);
+    bool is_slow = node >= 0 && node < SIM_NODES_MAX && the_net.slow_mean_ns[node] > 0;
+    return is_slow ? net_exponential(the_net.slow_mean_ns[node]) : 0;
+}
+
+uint64_t net_arrival_ns(int from, int to)
+{
+    const struct net_link *link = net_link_of(from, to);
+    uint64_t leaves_ns = sim_now_ns();
+    leaves_ns = link == NULL ? leaves_ns : BASE_MAX(leaves_ns, link->clogged_until_ns);
+    return leaves_ns + the_net.faults.delay_min_ns + net_exponential(the_net.faults.delay_mean_ns) +
+           slow_ns(from) + slow_ns(to);
 }
 
 uint64_t net_transfer_ns(size_t bytes)
@@ -135,6 +145,19 @@ void sim_net_cut(int from, int to, bool cut)
         link->cut_count++;
     }
     link->is_cut = cut;
+}
+
+void sim_net_clog(int from, int to, uint64_t until_ns)
+{
+    struct net_link *link = net_link_of(from, to);
+    ASSERT(link != NULL);
+    link->clogged_until_ns = until_ns;
+}
+
+void sim_net_slow(int node, uint64_t mean_ns)
+{
+    ASSERT(node >= 0 && node < SIM_NODES_MAX);
+    the_net.slow_mean_ns[node] = mean_ns;
 }
 
 void sim_net_heal(void)

@@ -38,6 +38,13 @@ void sim_net_cut(int from, int to, bool cut);
 bool sim_net_is_cut(int from, int to);
 void sim_net_heal(void); /* all cuts */
 
+/* What is sent in this direction leaves at that time; 0: at once. For links that are clogged one by
+ * one and come back in another order. */
+void sim_net_clog(int from, int to, uint64_t until_ns);
+
+/* All that it sends and gets takes longer, by that mean (exponential); 0: it is as the others. */
+void sim_net_slow(int node, uint64_t mean_ns);
+
 /* A life has begun or ended: its links go with it. By world.c. */
 void sim_net_node_died(int node);
 
@@ -64,7 +71,8 @@ struct http1_server;
 void sim_net_listen(struct http1_server *server, uint16_t port);
 void sim_net_unlisten(struct http1_server *server);
 
-/* Told of every Raft message that arrives, before the node sees it (invariants); NULL: nobody. */
+/* Told of every Raft message that arrives, those with a snapshot included, before the node sees it
+ * (invariants); NULL: nobody. */
 struct raft_message;
 typedef void (*sim_net_tap)(void *ctx, int from, int to, const struct raft_message *message);
 void sim_net_set_tap(sim_net_tap tap, void *ctx);

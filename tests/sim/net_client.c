@@ -222,6 +222,9 @@ static void draw_break(const struct http1_client *client, struct net_exchange *e
         uint64_t size = client->exchange.on_room != NULL ? client->exchange.body_size
                                                          : client->exchange.body.size;
         exchange->break_at_bytes = 1 + rng_below(sim_rng(SIM_RNG_NET), size == 0 ? 1 : size);
+        sim_note("the snapshot from n%d to n%d will break off after %llu of %llu bytes",
+                 exchange->client_node, exchange->server_node,
+                 (unsigned long long)exchange->break_at_bytes, (unsigned long long)size);
     }
     if (net_chance(faults->loss_ppm)) {
         net_exchange_break(exchange);

@@ -220,8 +220,8 @@ static void push(struct net_exchange *exchange, enum net_way way, enum net_unit_
     unit->status = status;
     buf_init(&unit->data, BUF_NO_LIMIT);
     buf_append(&unit->data, data.data, data.size);
-    unit->at_ns = BASE_MAX(half->last_at_ns, sim_now_ns() + net_delay_ns() + later_ns) +
-                  net_transfer_ns(data.size);
+    uint64_t at_ns = net_arrival_ns(node_from(exchange, way), node_to(exchange, way)) + later_ns;
+    unit->at_ns = BASE_MAX(half->last_at_ns, at_ns) + net_transfer_ns(data.size);
     half->last_at_ns = unit->at_ns;
     half->queued_bytes += data.size;
     half->was_full = half->was_full || half->queued_bytes > NET_WRITE_HIGH;
@@ -347,7 +347,8 @@ struct net_exchange *net_exchange_new(int server_node, uint16_t port, struct htt
     list_append(&net->exchanges, &exchange->node);
     (void)map_set_u64(&net->exchanges_by_id, exchange->id, exchange);
     if (client != NULL) {
-        sim_at(sim_now_ns() + net_delay_ns(), connect_due, pack(exchange->id, NET_TO_SERVER));
+        sim_at(net_arrival_ns(exchange->client_node, server_node), connect_due,
+               pack(exchange->id, NET_TO_SERVER));
     }
     sim_memory_back();
     return exchange;

@@ -29,6 +29,8 @@ struct http1_request {
     uint32_t depth; /* callbacks of this request on the stack */
     bool was_seen, is_received, has_started, is_answered, is_gone;
     bool is_raft_stream;
+    bool is_raft_snapshot; /* body holds its message, as soon as that is whole */
+    bool has_message;
     struct buf extra_headers; /* names and values of the answer */
 };
 
@@ -38,60 +40,6 @@ struct http1_server {
     size_t request_count;
     struct handle_table handles;
 };
-
-/* ---- who listens where; in the memory of the world ---- */
-
-struct port {
-    struct list node;
-    int owner;
-    uint16_t number;
-    struct http1_server *server;
-};
-
-void sim_net_listen(struct http1_server *server, uint16_t number)
-{
-    sim_memory_world();
-    struct port *port = mem_zalloc(sizeof(*port));
-    port->owner = sim_node();
-    port->number = number;
-    port->server = server;
-    list_append(&net_state()->ports, &port->node);
-    sim_memory_back();
-}
-
-static void forget_ports(int owner, const struct http1_server *server)
-{
-    LIST_EACH_SAFE(it, &net_state()->ports)
-    {
-        struct port *port = LIST_ENTRY(it, struct port, node);
-        if (server != NULL ? port->server == server : port->owner == owner) {
-            list_remove(&port->node);
-            mem_free(port);
-        }
-    }
-}
-
-void sim_net_unlisten(struct http1_server *server)
-{
-    forget_ports(SIM_NOBODY, server);
-}
-
-void net_server_died(int node)
-{
-    forget_ports(node, NULL);
-}
-
-struct http1_server *net_server_find(int node, uint16_t number)
-{
-    LIST_EACH(it, &net_state()->ports)
-    {
-        struct port *port = LIST_ENTRY(it, struct port, node);
-        if (port->owner == node && port->number == number) {
-            return port->server;
-        }
-    }
-    return NULL;
-}
 
 struct loop *net_server_loop(const struct http1_server *server)
 {
@@ -253,6 +201,7 @@ static void take_head(struct net_exchange *exchange, const struct net_unit *unit
     request->query = query == NULL ? "" : query + 1;
     percent_decode(target, false);
     request->path = target;
+    request->is_raft_snapshot = strcmp(target, "/raft/snapshot") == 0;
     request->handle = handle_add(&server->handles, request);
     list_append(&server->requests, &request->node);
     server->request_count++;
@@ -276,9 +225,28 @@ static void refuse(struct http1_request *request, int status)
     request_end(request, false);
 }
 
+/* Keeps what stands before the database. */
+static void keep_message(struct http1_request *request, struct bytes part)
+{
+    struct raft_message message = {0};
+    size_t used = 0;
+    bool is_beat = false;
+    if (request->has_message || buf_append(&request->body, part.data, part.size) != 0) {
+        return;
+    }
+    if (codec_message_decode(buf_bytes(&request->body), &used, &message, &is_beat) == 0) {
+        request->has_message = true;
+        request->body.size = used;
+        raft_message_clear(&message);
+    }
+}
+
 static void take_body(struct http1_request *request, struct bytes part)
 {
     struct http1_server *server = request->server;
+    if (request->is_raft_snapshot) {
+        keep_message(request, part);
+    }
     if (request->on_body != NULL) {
         request->on_body(server->config.ctx, request, part, false);
     } else if (!request->is_answered && buf_append(&request->body, part.data, part.size) != 0) {
@@ -291,6 +259,10 @@ static void take_end(struct net_exchange *exchange, struct http1_request *reques
     struct http1_server *server = request->server;
     request->is_received = true;
     if (request->on_body != NULL) {
+        if (request->has_message) {
+            net_raft_snapshot_arrives(exchange->client_node, exchange->server_node,
+                                      buf_bytes(&request->body));
+        }
         request->on_body(server->config.ctx, request, bytes_of(NULL, 0), true);
     } else if (!request->has_started) {
         if (strcmp(request->path, "/raft") == 0) {

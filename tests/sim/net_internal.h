@@ -37,7 +37,7 @@ struct net_link {
     uint64_t cut_count; /* messages sent before the last cut are lost */
     uint64_t last_at_ns, clogged_until_ns;
     uint64_t sequence, newest_arrived;
-    uint32_t in_flight;
+    uint32_t in_flight; /* what its receiver could have had by now is not: copies, late ones */
 };
 
 enum net_unit_kind { NET_OPEN, NET_HEAD, NET_ANSWER, NET_BODY, NET_END, NET_CLOSE };
@@ -100,6 +100,7 @@ struct net {
     struct sim_net_counts counts;
     struct net_link links[SIM_NODES_MAX][SIM_NODES_MAX];
     bool is_host_gone[SIM_NODES_MAX];
+    uint64_t slow_mean_ns[SIM_NODES_MAX];
     uint64_t last_id;
     struct list exchanges, packets, ports;
     struct map exchanges_by_id, packets_by_id;
@@ -115,7 +116,8 @@ uint64_t net_id_new(void);
 
 bool net_chance(uint32_t ppm);
 uint64_t net_exponential(uint64_t mean_ns);
-uint64_t net_delay_ns(void);
+/* When what leaves from now on arrives; SIM_NOBODY is nowhere in particular. */
+uint64_t net_arrival_ns(int from, int to);
 uint64_t net_transfer_ns(size_t bytes);
 struct net_link *net_link_of(int from, int to); /* NULL: one end is no node */
 bool net_is_cut(int from, int to);
@@ -161,6 +163,8 @@ void net_raft_send(struct net_exchange *exchange, struct bytes data);
 bool net_raft_is_full(const struct net_exchange *exchange);
 /* Tells the tap of a message that arrives by POST. */
 void net_raft_arrives(int from, int to, struct bytes wire);
+/* The same of one that has come whole with its snapshot; frame is with its length. */
+void net_raft_snapshot_arrives(int from, int to, struct bytes frame);
 void net_raft_died(int node);
 void net_raft_free_all(void);
 void net_sender_unref(struct net_sender *sender);

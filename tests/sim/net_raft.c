@@ -24,7 +24,8 @@ struct net_packet {
     size_t frame_bytes;
     uint64_t sequence, cut_count;
     bool is_copy;
-    bool is_posted; /* waits on the receiver's loop */
+    bool is_in_flight; /* counts for its link */
+    bool is_posted;    /* waits on the receiver's loop */
     uint32_t tries;
 };
 
@@ -84,11 +85,16 @@ static void *packet_ctx(const struct net_packet *packet)
     return (void *)(uintptr_t)packet->id;
 }
 
-static void packet_free(struct net_packet *packet)
+static void packet_lands(struct net_packet *packet)
 {
     struct net_link *link = net_link_of(packet->from, packet->to);
-    ASSERT(link->in_flight > 0);
-    link->in_flight--;
+    link->in_flight -= packet->is_in_flight ? 1 : 0;
+    packet->is_in_flight = false;
+}
+
+static void packet_free(struct net_packet *packet)
+{
+    packet_lands(packet);
     list_remove(&packet->node);
     (void)map_remove_u64(&net_state()->packets_by_id, packet->id);
     buf_free(&packet->data);
@@ -112,7 +118,7 @@ void net_raft_free_all(void)
 
 static void packet_due(void *ctx);
 
-static struct net_packet *packet_new(struct net_exchange *exchange, struct bytes data)
+static struct net_packet *packet_new(struct net_exchange *exchange, struct bytes data, bool is_copy)
 {
     struct net *net = net_state();
     struct net_packet *packet = mem_zalloc(sizeof(*packet));
@@ -130,7 +136,9 @@ static struct net_packet *packet_new(struct net_exchange *exchange, struct bytes
     struct net_link *link = net_link_of(packet->from, packet->to);
     packet->sequence = ++link->sequence;
     packet->cut_count = link->cut_count;
-    link->in_flight++;
+    packet->is_copy = is_copy;
+    packet->is_in_flight = !is_copy;
+    link->in_flight += is_copy ? 0 : 1;
     return packet;
 }
 
@@ -162,7 +170,8 @@ static uint64_t draw_arrival(const struct net_exchange *exchange, struct net_lin
         link->clogged_until_ns =
             BASE_MAX(link->clogged_until_ns, now + net_exponential(faults->clog_mean_ns));
     }
-    uint64_t at = BASE_MAX(now, link->clogged_until_ns) + net_delay_ns() + net_transfer_ns(bytes);
+    uint64_t at =
+        net_arrival_ns(exchange->server_node, exchange->client_node) + net_transfer_ns(bytes);
     at = BASE_MAX(at, exchange->answer_at_ns + 1); /* the stream begins with its head */
     if (faults->is_ordered) {
         at = BASE_MAX(at, link->last_at_ns);
@@ -189,11 +198,10 @@ void net_raft_send(struct net_exchange *exchange, struct bytes data)
         }
     } else {
         uint64_t at = draw_arrival(exchange, link, whole.size);
-        struct net_packet *packet = packet_new(exchange, buf_bytes(&whole));
+        struct net_packet *packet = packet_new(exchange, buf_bytes(&whole), false);
         sim_at(at, packet_due, packet_ctx(packet));
         if (net_chance(net->faults.duplicate_ppm)) {
-            struct net_packet *copy = packet_new(exchange, buf_bytes(&whole));
-            copy->is_copy = true;
+            struct net_packet *copy = packet_new(exchange, buf_bytes(&whole), true);
             net->counts.duplicated++;
             uint64_t later = rng_below(sim_rng(SIM_RNG_NET), net->faults.duplicate_later_ns + 1);
             sim_at(at + later, packet_due, packet_ctx(copy));
@@ -237,6 +245,12 @@ void net_raft_arrives(int from, int to, struct bytes wire)
     net_state()->counts.delivered++;
     sim_trace((uint64_t)(from + 1) << 56 | (uint64_t)(to + 1) << 48 | wire.size);
     tell_tap(from, to, wire);
+}
+
+void net_raft_snapshot_arrives(int from, int to, struct bytes frame)
+{
+    sim_trace((uint64_t)(from + 1) << 56 | (uint64_t)(to + 1) << 48 | frame.size);
+    tell_tap(from, to, bytes_of(frame.data + FRAME_BYTES, frame.size - FRAME_BYTES));
 }
 
 static void note_overtaken(const struct net_packet *packet)
@@ -318,6 +332,7 @@ static void post(struct net_packet *packet, struct http1_server *server)
 static void packet_late(struct net_packet *packet)
 {
     struct http1_server *server = net_server_find(packet->to, packet->sender->to_port);
+    packet_lands(packet);
     bool goes_on = packet->is_copy || packet->tries > 0 || net_chance(NET_LATE_PPM);
     if (goes_on && server != NULL) {
         post(packet, server);
@@ -358,7 +373,7 @@ void net_raft_died(int node)
         struct net_packet *packet = LIST_ENTRY(it, struct net_packet, node);
         if (packet->to == node && packet->is_posted) {
             packet->is_posted = false;
-            sim_at(sim_now_ns() + net_delay_ns(), packet_due, packet_ctx(packet));
+            sim_at(net_arrival_ns(packet->from, node), packet_due, packet_ctx(packet));
         }
     }
 }

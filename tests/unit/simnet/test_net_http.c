@@ -312,6 +312,30 @@ static void a_snapshot_arrives_and_takes_its_time(void **state)
     assert_string_equal(calls + strlen(calls) - 4, "srdc");
 }
 
+static size_t snapshots_tapped;
+
+static void on_tap(void *ctx, int from, int to, const struct raft_message *message)
+{
+    assert_int_equal(from, 0);
+    assert_int_equal(to, 1);
+    assert_int_equal(message->type, RAFT_MSG_SNAP);
+    assert_int_equal(message->snapshot->index, 0x2a);
+    assert_int_equal(((struct test_node *)ctx)->snapshot_index, 0); /* it has not seen it yet */
+    snapshots_tapped++;
+}
+
+static void the_tap_sees_a_snapshot_before_the_node_does(void **state)
+{
+    (void)state;
+    nodes_start(2);
+    snapshots_tapped = 0;
+    sim_net_set_tap(on_tap, &nodes[1]);
+    node_send_snapshot(0, 102, 0x2a, 300000);
+    world_run_ms(1000);
+    assert_int_equal(nodes[1].snapshot_index, 0x2a);
+    assert_int_equal(snapshots_tapped, 1);
+}
+
 static void a_snapshot_that_breaks_off_is_reported_once_and_leaves_nothing(void **state)
 {
     (void)state;
@@ -424,6 +448,7 @@ int main(void)
         T(a_name_that_is_no_node_is_not_found),
         T(a_port_that_nobody_listens_on_refuses),
         T(a_snapshot_arrives_and_takes_its_time),
+        T(the_tap_sees_a_snapshot_before_the_node_does),
         T(a_snapshot_that_breaks_off_is_reported_once_and_leaves_nothing),
         T(a_snapshot_over_a_link_that_is_cut_is_given_up),
         T(a_snapshot_ends_with_either_life),
