@@ -315,7 +315,8 @@ static void gap_mismatch(struct judge *judge, int64_t revision)
     enum check_name name = CHECK_INVENTED;
     const char *why = "no client ever wrote that";
     uint32_t writer = judge->writer_at[told->kv.value];
-    while (writer != JUDGE_NONE && judge->writers[writer].key != told->key) {
+    while (writer != JUDGE_NONE &&
+           judge->writers[writer].key != judge->model.keys[told->key].text) {
         writer = judge->writers[writer].next;
     }
     uint32_t op = writer == JUDGE_NONE ? JUDGE_NONE : judge->writers[writer].op;
