@@ -434,6 +434,110 @@ static void a_member_joins_a_running_cluster(void **state)
     end();
 }
 
+/* ---- everything at once ---- */
+
+#define SHAKEN_NODES 5
+
+static void start_if_dead(int node)
+{
+    enum sim_node_state now = sim_node_state(node);
+    if (now == SIM_NODE_DEAD || now == SIM_NODE_OFF) {
+        setup_start(node, cluster, true, adjust_short_log, NULL);
+    }
+}
+
+/* One thing that goes wrong; at most two members are down or stand still at any time. */
+static void shake(struct rng *rng)
+{
+    int node = (int)rng_below(rng, SHAKEN_NODES);
+    int all[SHAKEN_NODES] = {0, 1, 2, 3, 4};
+    int lame = 0;
+    for (int i = 0; i < SHAKEN_NODES; i++) {
+        lame += sim_node_state(i) != SIM_NODE_RUNNING ? 1 : 0;
+    }
+    switch (rng_below(rng, lame < 2 ? 10 : 4)) {
+    case 0:
+        sim_net_heal();
+        break;
+    case 1:
+        start_if_dead(node);
+        sim_node_pause(node, false);
+        break;
+    case 2:
+        sim_node_clock(node, (int64_t)rng_below(rng, 100000) - 50000, (int64_t)rng_next(rng) >> 20);
+        break;
+    case 3:
+        sim_net_partition((enum sim_partition)rng_below(rng, SIM_PARTITION_COUNT), all,
+                          SHAKEN_NODES, rng);
+        break;
+    case 4:
+        sim_node_kill(node);
+        break;
+    case 5:
+        sim_node_power_cut(node);
+        break;
+    case 6:
+        sim_node_pause(node, true);
+        break;
+    case 7:
+        sim_node_kill_at_disk_call(node, 1 + rng_below(rng, 200));
+        break;
+    case 8:
+        sim_node_fail_at_allocation(node, 1 + rng_below(rng, 20000));
+        break;
+    default:
+        sim_node_stop(node);
+        break;
+    }
+}
+
+static uint64_t shaken(uint64_t seed)
+{
+    bool acked[200] = {false};
+    unsigned count = 0;
+    (void)begin(seed, SHAKEN_NODES, adjust_short_log);
+    struct rng *rng = sim_rng(SIM_RNG_NEMESIS);
+    for (int i = 0; i < 200; i++) {
+        char key[24];
+        int node = (int)rng_below(rng, SHAKEN_NODES);
+        if (rng_below(rng, 4) == 0) {
+            shake(rng);
+        }
+        snprintf(key, sizeof(key), "key-%d", i);
+        acked[i] = setup_put(node, key, key);
+        count += acked[i] ? 1 : 0;
+    }
+    sim_net_heal();
+    for (int i = 0; i < SHAKEN_NODES; i++) {
+        sim_node_kill_at_disk_call(i, 0);
+        sim_node_fail_at_allocation(i, 0);
+        sim_node_pause(i, false);
+    }
+    wait_ns(5 * SECOND); /* who was asked to stop has stopped */
+    for (int i = 0; i < SHAKEN_NODES; i++) {
+        start_if_dead(i);
+    }
+    wait_ns(20 * SECOND);
+    for (int i = 0; i < 200; i++) {
+        assert_true(!acked[i] || has(i % SHAKEN_NODES, i));
+    }
+    assert_true(count > 20);
+    uint64_t hash = sim_trace_hash();
+    end();
+    return hash;
+}
+
+static void a_shaken_cluster_keeps_what_it_acknowledged(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1; seed <= 12; seed++) {
+        uint64_t hash = shaken(seed);
+        if (seed <= 3) {
+            assert_int_equal(shaken(seed), hash);
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -448,6 +552,7 @@ int main(void)
         cmocka_unit_test(watches_hear_of_writes_and_of_the_death_of_their_node),
         cmocka_unit_test(a_call_to_a_member_that_stands_still_ends_at_its_deadline),
         cmocka_unit_test(a_member_joins_a_running_cluster),
+        cmocka_unit_test(a_shaken_cluster_keeps_what_it_acknowledged),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
