@@ -119,6 +119,34 @@ static int rest_zero(const struct wal_scan *scan, struct disk_file *file)
     return rc;
 }
 
+/*
+ * Writes again what lies between the side mark and the end of the log. A flush that failed before
+ * this start leaves bytes that the page cache shows and counts as clean: the next flush would say
+ * that they are durable, and a power cut take them away. Nothing before the mark, or in an earlier
+ * segment, was ever in that state.
+ */
+static int unsure_rewrite(const struct wal_scan *scan, struct disk_file *file)
+{
+    const struct disk_seam *disk = scan->disk;
+    const struct wal_position *end = &scan->end;
+    bool marked = scan->marker != NULL && scan->marker->position.sequence == end->sequence;
+    uint64_t from = marked ? scan->marker->position.offset : 0;
+    from -= from % WAL_SECTOR_BYTES;
+    uint8_t *chunk = mem_alloc(CHUNK_BYTES);
+    int rc = 0;
+    while (rc == 0 && from < end->offset) {
+        size_t want = (size_t)BASE_MIN(end->offset - from, (uint64_t)CHUNK_BYTES);
+        size_t got = 0;
+        rc = disk->read_at(file, from, chunk, want, &got);
+        if (rc == 0) {
+            rc = got == want ? disk->write_at(file, from, chunk, want) : E_IO;
+        }
+        from += want;
+    }
+    mem_free(chunk);
+    return rc;
+}
+
 int wal_repair_run(const struct wal_scan *scan, struct wal_segments *segments,
                    struct wal_marker *marker, struct err *err)
 {
@@ -137,6 +165,9 @@ int wal_repair_run(const struct wal_scan *scan, struct wal_segments *segments,
     }
     if (rc == 0 && scan->dirty) {
         rc = rest_zero(scan, last->file);
+    }
+    if (rc == 0) {
+        rc = unsure_rewrite(scan, last->file);
     }
     if (rc != 0) {
         return err_set(err, rc, "%s: cannot cut the end of the log: %s", scan->dir,
