@@ -152,30 +152,18 @@ static void conf_apply(struct raft *raft, const struct raft_conf_change *change)
         return;
     }
     bool last_voter = raft_is_voter(raft, change->node_id) && raft_voter_count(raft) == 1;
-    struct raft_progress *member = NULL;
-    switch (change->type) {
-    case RAFT_CONF_ADD_NODE:
-        member = conf_ensure(raft, change->node_id, BASE_MAX(raft->log.last_index, 1u));
+    bool adds = change->type == RAFT_CONF_ADD_NODE || change->type == RAFT_CONF_ADD_LEARNER;
+    if (last_voter) {
+        return; /* a cluster without voters could never change again */
+    }
+    if (change->type == RAFT_CONF_REMOVE_NODE) {
+        conf_remove(raft, change->node_id);
+    } else if (adds) {
+        uint64_t next = BASE_MAX(raft->log.last_index, 1u);
+        struct raft_progress *member = conf_ensure(raft, change->node_id, next);
         if (member != NULL) {
-            member->is_learner = false;
+            member->is_learner = change->type == RAFT_CONF_ADD_LEARNER;
         }
-        break;
-    case RAFT_CONF_ADD_LEARNER:
-        if (last_voter) {
-            break;
-        }
-        member = conf_ensure(raft, change->node_id, BASE_MAX(raft->log.last_index, 1u));
-        if (member != NULL) {
-            member->is_learner = true;
-        }
-        break;
-    case RAFT_CONF_REMOVE_NODE:
-        if (!last_voter) { /* a cluster without voters could never change again */
-            conf_remove(raft, change->node_id);
-        }
-        break;
-    case RAFT_CONF_UPDATE_NODE:
-        break;
     }
 }
 

@@ -159,8 +159,9 @@ bool raft_take_effects(struct raft *raft, struct raft_effects *out)
     raft->shown_role = raft->role;
     raft->shown_leader = raft->leader;
     raft->shown_term = raft->term;
-    return out->message_now_count != 0 || out->has_persist || out->install != NULL ||
-           out->committed_count != 0 || out->read_count != 0 || out->role_changed;
+    ASSERT(out->install == NULL || out->has_persist);
+    return out->message_now_count != 0 || out->has_persist || out->committed_count != 0 ||
+           out->read_count != 0 || out->role_changed;
 }
 
 void raft_effects_free(struct raft *raft)

@@ -182,7 +182,8 @@ static enum raft_vote_result election_tally(const struct raft *raft)
 static bool election_voted_for_itself(const struct raft *raft)
 {
     const struct raft_progress *self = raft_member_const(raft, raft->id);
-    return self != NULL && self->cast == RAFT_CAST_GRANTED;
+    ASSERT(self != NULL); /* it is promotable */
+    return self->cast == RAFT_CAST_GRANTED;
 }
 
 void raft_handle_vote_resp(struct raft *raft, const struct raft_message *message)
@@ -201,21 +202,15 @@ void raft_handle_vote_resp(struct raft *raft, const struct raft_message *message
     if (voter->cast == RAFT_CAST_NONE) {
         voter->cast = message->reject ? RAFT_CAST_REJECTED : RAFT_CAST_GRANTED;
     }
-    switch (election_tally(raft)) {
-    case RAFT_VOTE_WON:
+    enum raft_vote_result result = election_tally(raft);
+    if (result == RAFT_VOTE_LOST) {
+        raft_become_follower(raft, raft->term, RAFT_NO_ID);
+    } else if (result == RAFT_VOTE_WON && raft_is_promotable(raft)) {
         if (pre) {
-            if (raft_is_promotable(raft)) {
-                election_campaign(raft, RAFT_CAMPAIGN_ELECTION);
-            }
-        } else if (election_voted_for_itself(raft) && raft_is_promotable(raft)) {
+            election_campaign(raft, RAFT_CAMPAIGN_ELECTION);
+        } else if (election_voted_for_itself(raft)) {
             election_become_leader(raft);
         }
-        break;
-    case RAFT_VOTE_LOST:
-        raft_become_follower(raft, raft->term, RAFT_NO_ID);
-        break;
-    case RAFT_VOTE_PENDING:
-        break;
     }
 }
 

@@ -27,10 +27,9 @@ static void follow_reject(struct raft *raft, const struct raft_message *message)
 
 /*
  * Takes over entries that follow a matching place: the log is cut only at a real conflict, because
- * an old, short append may arrive after a longer one (Raft 5.3). False: the leader contradicts what
- * is committed, which no true leader does.
+ * an old, short append may arrive after a longer one (Raft 5.3).
  */
-static bool follow_take_entries(struct raft *raft, const struct raft_message *message)
+static void follow_take_entries(struct raft *raft, const struct raft_message *message)
 {
     uint32_t i = 0;
     while (i < message->entry_count &&
@@ -39,12 +38,10 @@ static bool follow_take_entries(struct raft *raft, const struct raft_message *me
         i++;
     }
     if (i == message->entry_count) {
-        return true;
+        return;
     }
     uint64_t conflict = message->entries[i].index;
-    if (conflict <= raft->log.commit) {
-        return false;
-    }
+    ASSERT(conflict > raft->log.commit); /* all entries are, or the append was answered before */
     if (conflict <= raft->log.last_index) {
         raft_log_truncate(&raft->log, conflict);
         raft_clamp_tickets(raft, conflict - 1);
@@ -52,7 +49,6 @@ static bool follow_take_entries(struct raft *raft, const struct raft_message *me
     for (; i < message->entry_count; i++) {
         raft_log_append(&raft->log, &message->entries[i]);
     }
-    return true;
 }
 
 void raft_handle_append(struct raft *raft, const struct raft_message *message)
@@ -67,9 +63,7 @@ void raft_handle_append(struct raft *raft, const struct raft_message *message)
         follow_reject(raft, message);
         return;
     }
-    if (!follow_take_entries(raft, message)) {
-        return;
-    }
+    follow_take_entries(raft, message);
     uint64_t last_new = message->index + message->entry_count;
     raft_log_commit_to(log, BASE_MIN(message->commit, last_new));
     raft_suspect_append_accepted(raft, message);

@@ -166,7 +166,8 @@ uint64_t raft_log_find_conflict_by_term(const struct raft_log *log, uint64_t ind
         return index;
     }
     if (log->mark_term > term) {
-        return log->mark_index == 0 ? 0 : log->mark_index - 1;
+        ASSERT(log->mark_index > 0); /* where nothing is, the term is 0 */
+        return log->mark_index - 1;
     }
     /* Terms never fall along the log: the last place with a term <= term is found by halving. */
     uint64_t low = log->mark_index;
@@ -189,7 +190,8 @@ uint32_t raft_log_count_within(const struct raft_log *log, uint64_t index, uint6
 {
     uint64_t bytes = 0;
     uint32_t count = 0;
-    for (uint64_t i = index; i <= last && count < UINT32_MAX; i++) {
+    ASSERT(index > last || last - index < UINT32_MAX);
+    for (uint64_t i = index; i <= last; i++) {
         const struct raft_payload *payload = raft_log_at(log, i)->payload;
         bytes += LOG_ENTRY_OVERHEAD_BYTES + (payload == NULL ? 0 : payload->size);
         if (bytes > max_bytes && count > 0) {

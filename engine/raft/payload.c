@@ -43,7 +43,9 @@ void raft_payload_unref(struct raft_payload *payload)
 
 void raft_message_clear(struct raft_message *message)
 {
-    for (uint32_t i = 0; i < message->entry_count; i++) {
+    uint32_t count =
+        message->entries == NULL ? 0 : message->entry_count; /* garbage may lack them */
+    for (uint32_t i = 0; i < count; i++) {
         raft_payload_unref(message->entries[i].payload);
     }
     mem_free(message->entries);

@@ -90,7 +90,7 @@ void raft_progress_sent(struct raft_progress *progress, uint32_t entry_count)
 {
     ASSERT(progress->state != RAFT_PROGRESS_SNAPSHOT);
     if (progress->state == RAFT_PROGRESS_PROBE) {
-        progress->flow_paused = progress->flow_paused || entry_count > 0;
+        progress->flow_paused = entry_count > 0;
         return;
     }
     if (entry_count > 0) {

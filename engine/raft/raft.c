@@ -106,9 +106,8 @@ void raft_tick(struct raft *raft)
         return;
     }
     raft_suspect_tick(raft);
-    if (raft->election_elapsed < UINT32_MAX) {
-        raft->election_elapsed++;
-    }
+    /* No further than anybody looks: a learner counts for years. */
+    raft->election_elapsed = BASE_MIN(raft->election_elapsed + 1, 2 * raft->election_ticks);
     if (raft->election_elapsed >= raft->randomized_timeout && raft_is_promotable(raft)) {
         raft->election_elapsed = 0;
         raft_hup(raft, RAFT_CAMPAIGN_ELECTION);
@@ -171,68 +170,62 @@ static bool step_follow_leader(struct raft *raft, uint64_t leader)
     return true;
 }
 
+static void step_append(struct raft *raft, const struct raft_message *message)
+{
+    if (step_follow_leader(raft, message->from)) {
+        raft_handle_append(raft, message);
+    }
+}
+
+static void step_heartbeat(struct raft *raft, const struct raft_message *message)
+{
+    if (step_follow_leader(raft, message->from)) {
+        raft_handle_heartbeat(raft, message);
+    }
+}
+
+static void step_snapshot(struct raft *raft, const struct raft_message *message)
+{
+    if (step_follow_leader(raft, message->from)) {
+        raft_handle_snapshot(raft, message);
+    }
+}
+
+/* Those that carry a term; others do not pass check.c. */
+static void (*const HANDLERS[])(struct raft *raft, const struct raft_message *message) = {
+    [RAFT_MSG_APP] = step_append,
+    [RAFT_MSG_APP_RESP] = raft_handle_append_resp,
+    [RAFT_MSG_VOTE] = raft_handle_vote,
+    [RAFT_MSG_VOTE_RESP] = raft_handle_vote_resp,
+    [RAFT_MSG_SNAP] = step_snapshot,
+    [RAFT_MSG_HEARTBEAT] = step_heartbeat,
+    [RAFT_MSG_HEARTBEAT_RESP] = raft_handle_heartbeat_resp,
+    [RAFT_MSG_TRANSFER_LEADER] = raft_handle_transfer,
+    [RAFT_MSG_TIMEOUT_NOW] = raft_handle_timeout_now,
+    [RAFT_MSG_READ_INDEX_RESP] = raft_handle_read_index_resp,
+    [RAFT_MSG_PRE_VOTE] = raft_handle_vote,
+    [RAFT_MSG_PRE_VOTE_RESP] = raft_handle_vote_resp,
+};
+
 void raft_step_checked(struct raft *raft, struct raft_message *message)
 {
-    bool has_term = message->type != RAFT_MSG_PROP && message->type != RAFT_MSG_READ_INDEX;
-    if (has_term && message->term < raft->term) {
+    if (message->type == RAFT_MSG_PROP) {
+        raft_handle_proposal(raft, message);
+        return;
+    }
+    if (message->type == RAFT_MSG_READ_INDEX) {
+        raft_handle_read_index(raft, message);
+        return;
+    }
+    if (message->term < raft->term) {
         step_older_term(raft, message);
         return;
     }
-    if (has_term && message->term > raft->term && !step_newer_term(raft, message)) {
+    if (message->term > raft->term && !step_newer_term(raft, message)) {
         return;
     }
-    switch (message->type) {
-    case RAFT_MSG_VOTE:
-    case RAFT_MSG_PRE_VOTE:
-        raft_handle_vote(raft, message);
-        break;
-    case RAFT_MSG_VOTE_RESP:
-    case RAFT_MSG_PRE_VOTE_RESP:
-        raft_handle_vote_resp(raft, message);
-        break;
-    case RAFT_MSG_APP:
-        if (step_follow_leader(raft, message->from)) {
-            raft_handle_append(raft, message);
-        }
-        break;
-    case RAFT_MSG_HEARTBEAT:
-        if (step_follow_leader(raft, message->from)) {
-            raft_handle_heartbeat(raft, message);
-        }
-        break;
-    case RAFT_MSG_SNAP:
-        if (step_follow_leader(raft, message->from)) {
-            raft_handle_snapshot(raft, message);
-        }
-        break;
-    case RAFT_MSG_APP_RESP:
-        raft_handle_append_resp(raft, message);
-        break;
-    case RAFT_MSG_HEARTBEAT_RESP:
-        raft_handle_heartbeat_resp(raft, message);
-        break;
-    case RAFT_MSG_PROP:
-        raft_handle_proposal(raft, message);
-        break;
-    case RAFT_MSG_READ_INDEX:
-        raft_handle_read_index(raft, message);
-        break;
-    case RAFT_MSG_READ_INDEX_RESP:
-        raft_handle_read_index_resp(raft, message);
-        break;
-    case RAFT_MSG_TRANSFER_LEADER:
-        raft_handle_transfer(raft, message);
-        break;
-    case RAFT_MSG_TIMEOUT_NOW:
-        raft_handle_timeout_now(raft, message);
-        break;
-    case RAFT_MSG_HUP:
-    case RAFT_MSG_BEAT:
-    case RAFT_MSG_UNREACHABLE:
-    case RAFT_MSG_SNAP_STATUS:
-    case RAFT_MSG_CHECK_QUORUM:
-        break;
-    }
+    ASSERT((size_t)message->type < ARRAY_COUNT(HANDLERS) && HANDLERS[message->type] != NULL);
+    HANDLERS[message->type](raft, message);
 }
 
 void raft_step(struct raft *raft, struct raft_message *message)
@@ -289,7 +282,7 @@ void raft_status(const struct raft *raft, struct raft_status *out)
         .persisted_index = raft->log.persisted,
         .transfer_target = raft->transfer_target,
         .suspect = raft->suspicion.active,
-        .uncommitted_bytes = (uint32_t)BASE_MIN(raft->uncommitted_bytes, UINT32_MAX),
+        .uncommitted_bytes = raft->uncommitted_bytes,
     };
 }
 

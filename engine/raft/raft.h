@@ -90,7 +90,7 @@ struct raft_status {
     uint64_t commit_index, applied_index, last_index, first_index, persisted_index;
     uint64_t transfer_target; /* RAFT_NO_ID: none */
     bool suspect;
-    uint32_t uncommitted_bytes;
+    uint64_t uncommitted_bytes;
 };
 
 enum raft_progress_state { RAFT_PROGRESS_PROBE, RAFT_PROGRESS_REPLICATE, RAFT_PROGRESS_SNAPSHOT };

@@ -61,8 +61,8 @@ struct raft_suspicion {
     bool active;
     bool has_read;       /* a quorum-confirmed commit index was learned in read_term */
     bool caught_up;      /* an append proved it; final once persisted up to caught_up_index */
-    uint32_t ticks;      /* since start */
-    uint32_t asked_tick; /* when the last question went out */
+    uint64_t ticks;      /* since start */
+    uint64_t asked_tick; /* when the last question went out */
     uint64_t nonce;
     uint64_t read_term;
     uint64_t read_index;

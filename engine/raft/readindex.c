@@ -131,9 +131,8 @@ void raft_flush_reads(struct raft *raft)
  * what its predecessor acknowledged. This holds for a single member as well. */
 void raft_release_parked_reads(struct raft *raft)
 {
-    if (raft_committed_in_term(raft)) {
-        raft_reads_unpark(&raft->reads, raft->log.commit);
-    }
+    ASSERT(raft_committed_in_term(raft)); /* nothing else is committed by counting */
+    raft_reads_unpark(&raft->reads, raft->log.commit);
 }
 
 static bool read_enqueue(struct raft *raft, uint64_t from, struct bytes context)

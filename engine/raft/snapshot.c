@@ -25,7 +25,8 @@ void raft_flush_snapshots(struct raft *raft)
             continue;
         }
         member->want_snapshot = false;
-        if (!member->recent_active || member->state == RAFT_PROGRESS_SNAPSHOT) {
+        ASSERT(member->state != RAFT_PROGRESS_SNAPSHOT);
+        if (!member->recent_active) {
             continue; /* its next heartbeat answer asks again */
         }
         struct raft_message message = {.type = RAFT_MSG_SNAP, .to = member->id};

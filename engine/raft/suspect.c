@@ -33,7 +33,7 @@ void raft_suspect_tick(struct raft *raft)
     if (!s->active) {
         return;
     }
-    s->ticks = s->ticks == UINT32_MAX ? UINT32_MAX : s->ticks + 1;
+    s->ticks++;
     bool knows = s->has_read && s->read_term == raft->term;
     bool asked_lately = s->asked_tick != 0 && s->ticks - s->asked_tick < raft->election_ticks;
     if (knows || asked_lately || !suspect_is_settled(raft) || raft->leader == RAFT_NO_ID) {
