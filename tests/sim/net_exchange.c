@@ -308,9 +308,8 @@ static void connect_due(void *ctx)
     }
     int to = exchange->server_node;
     struct http1_server *server = net_server_find(to, exchange->port);
-    bool is_silent = net_is_cut(exchange->client_node, to) ||
-                     net_is_cut(to, exchange->client_node) ||
-                     (server == NULL && net_state()->is_host_gone[to]);
+    bool is_silent =
+        net_is_cut(exchange->client_node, to) || (server == NULL && net_state()->is_host_gone[to]);
     sim_memory_world();
     if (is_silent) { /* again and again, until the client has enough */
         sim_at(sim_now_ns() + exchange->connect_retry_ms * NET_MS, connect_due, ctx);

@@ -13,6 +13,7 @@
 
 #include "base/alloc.h"
 #include "engine/server/worker.h"
+#include "tests/sim/net_internal.h"
 
 #define EVENTS_MAX 200000u
 
@@ -232,22 +233,22 @@ struct loop {
     struct heap timers;
 };
 
-struct posted {
+struct job {
     loop_fn fn;
     void *ctx;
 };
 
 static void run_posted(void *ctx)
 {
-    struct posted posted = *(struct posted *)ctx;
+    struct job posted = *(struct job *)ctx;
     mem_free(ctx);
     posted.fn(posted.ctx);
 }
 
 void loop_post(struct loop *loop, loop_fn fn, void *ctx)
 {
-    struct posted *posted = mem_alloc(sizeof(*posted));
-    *posted = (struct posted){fn, ctx};
+    struct job *posted = mem_alloc(sizeof(*posted));
+    *posted = (struct job){fn, ctx};
     assert_int_equal(loop->node, world.node);
     sim_at_life(world.now_ns + 1000, loop->node, run_posted, posted, NULL);
 }
@@ -776,12 +777,29 @@ void world_begin(uint64_t seed)
     sim_net_begin();
 }
 
-void world_end(void)
+/* With all nodes gone, what is on its way comes to an end by itself. */
+static void run_dry(void)
 {
     for (int i = 0; i < SIM_NODES_MAX; i++) {
         if (nodes[i].is_running) {
             node_kill(i);
         }
+    }
+    world_run_ms(300000);
+    assert_true(list_empty(&net_state()->exchanges));
+    assert_true(list_empty(&net_state()->packets));
+    assert_true(list_empty(&net_state()->ports));
+    for (int from = 0; from < SIM_NODES_MAX; from++) {
+        for (int to = 0; to < SIM_NODES_MAX; to++) {
+            assert_int_equal(net_state()->links[from][to].in_flight, 0);
+        }
+    }
+}
+
+void world_end(void)
+{
+    run_dry();
+    for (int i = 0; i < SIM_NODES_MAX; i++) {
         free(nodes[i].messages);
         buf_free(&nodes[i].disk_calls);
         buf_free(&nodes[i].snapshot_bytes);

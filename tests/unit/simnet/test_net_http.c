@@ -102,6 +102,8 @@ static void a_request_is_answered(void **state)
     assert_string_equal(asked.answer, "[]");
     assert_string_equal(asked.cluster_id, "abcdef");
     assert_int_equal(nodes[1].http_requests, 1);
+    assert_int_equal(nodes[1].http_over, 1);
+    assert_int_equal(nodes[1].http_incomplete, 0);
     ask(&asked, "/nothing", 5000);
     world_run_ms(100);
     assert_int_equal(asked.status, 404);
