@@ -341,6 +341,50 @@ def a_version_is_held_against_leaders_of_etcd(suite, version, kind):
         agree(suite, "held: one of 3.5 joins", members)
 
 
+def three_versions_at_once(suite, version, kind):
+    """etcd allows one minor of skew; ours does not stand in its way."""
+    if "3.4" not in PROGRAMS:
+        return
+    older = theirs(kind_of("3.4", PROGRAMS["3.4"]), suite, "etcd34")
+    members = found([older, theirs(kind, suite, "etcd35"), Ours(suite, "ours")])
+    suite.check("3.4, 3.5 and ours: the cluster version is 3.4", wait_for(
+        lambda: all(cluster_version(m) == "3.4.0" for m in members), 20), [cluster_version(m) for m in members])
+    for leader in (members[2], members[1], members[0]):
+        lead(suite, members, leader)
+        suite.equal(f"3.4, 3.5 and ours: {leader.name} leads, writes go through each",
+                    [m.ctl("put", f"/{m.name}", leader.name).code for m in members], [0] * 3)
+    agree(suite, "3.4, 3.5 and ours: the hashes are the same", members)
+
+
+def downgrade(member, action):
+    body = quorate.json.dumps({"action": action, "version": "3.5"})
+    return http("POST", member.client + "/v3/maintenance/downgrade", body)
+
+
+def a_downgrade_of_etcd_is_followed(suite, version, kind):
+    """etcd's own way one minor back: ours record it, and do not raise the version meanwhile."""
+    members = found([theirs(kind, suite, "etcd"), Ours(suite, "ours1"), Ours(suite, "ours2")])
+
+    def all_are(wanted):
+        return wait_for(lambda: all(cluster_version(m) == wanted for m in members), 20)
+    suite.check("downgrade: the cluster version is 3.6", all_are("3.6.0"))
+    lead(suite, members, members[1])
+    said = downgrade(members[0], "ENABLE")
+    suite.check("downgrade: asked of etcd, decided by ours, followed by all", said[0] == 200 and all_are("3.5.0"), said)
+    suite.equal("downgrade: members of ours tell who asks", [
+        http("GET", m.peer + "/downgrade/enabled")[1].strip() for m in members], ["true"] * 3)
+    for leader in (members[2], members[0], members[1]):
+        lead(suite, members, leader)
+        leader.ctl("put", "/led/by", leader.name)
+    members[2].kill()
+    members[2].start()
+    time.sleep(5)  # each leader looks every four seconds
+    suite.check("downgrade: it stays, through leaders and a restart", all_are("3.5.0"))
+    said = downgrade(members[0], "CANCEL")
+    suite.check("downgrade: cancelled, the version rises again", said[0] == 200 and all_are("3.6.0"), said)
+    agree(suite, "downgrade: the hashes are the same", members)
+
+
 def what_cannot_be_is_refused(suite):
     """One of ours that is told to hold less than what is decided does not join, and leaves its folder alone."""
     ours = Ours(suite, "ours").start()
@@ -373,8 +417,9 @@ def parts(wanted):
         if version not in PROGRAMS:
             continue
         kind = kind_of(version, PROGRAMS[version])
-        mine = list(shapes) + ([a_version_is_held_against_leaders_of_etcd] if version == "3.6" else [])
-        for shape in mine:
+        alone = {"3.5": [three_versions_at_once],
+                 "3.6": [a_version_is_held_against_leaders_of_etcd, a_downgrade_of_etcd_is_followed]}
+        for shape in [*shapes, *alone.get(version, [])]:
             def part(suite, shape=shape, version=version, kind=kind):
                 shape(suite, version, kind)
             part.__name__ = f"{shape.__name__}_{version}"
@@ -385,10 +430,11 @@ def parts(wanted):
 def side_by_side():
     """The versions know nothing of each other and wait most of the time: each has a process of its own."""
     runs = []
-    for name in ["refused", *VERSIONS]:
-        if name in VERSIONS and name not in PROGRAMS:
-            print(f"skip - everything with etcd {name}: it is not on this machine and cannot be built", flush=True)
-            continue
+    missing = [version for version in VERSIONS if version not in PROGRAMS]
+    if missing:
+        print(f"skip - everything with etcd {' and '.join(missing)}: not on this machine, and no Go to build it with",
+              flush=True)
+    for name in ["refused", *PROGRAMS]:
         out = tempfile.TemporaryFile(mode="w+")
         runs.append((name, out, subprocess.Popen([sys.executable, os.path.abspath(__file__), name], stdout=out,
                                                  stdin=subprocess.DEVNULL)))

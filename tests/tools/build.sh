@@ -76,8 +76,10 @@ missing() {
     done
 }
 
+say_done() { [ -n "${QUIET:-}" ] || echo "tools: all in $BIN"; }
+
 if [ -z "$(missing)" ]; then
-    echo "tools: all in $BIN"
+    say_done
     exit 0
 fi
 if ! go_is_usable; then
@@ -93,6 +95,10 @@ for tool in "${TOOLS[@]}"; do
     IFS='|' read -r name version package seconds flags <<<"$tool"
     position=$((position + 1))
     is_missing "$name" || continue
+    if ! (cd "$(module_of "$name")" && go env GOVERSION) >/dev/null 2>&1; then
+        echo "tools: [$position/${#TOOLS[@]}] $name left out: its go.mod asks for a newer Go than is here"
+        continue
+    fi
     printf 'tools: [%d/%d] %s %s (about %s s with a cold cache)\n' \
         "$position" "${#TOOLS[@]}" "$name" "$version" "$seconds"
     start=$SECONDS
@@ -104,4 +110,4 @@ for tool in "${TOOLS[@]}"; do
     mv "$built" "$(path_of "$name")"
     printf 'tools: [%d/%d] %s built in %d s\n' "$position" "${#TOOLS[@]}" "$name" $((SECONDS - start))
 done
-echo "tools: all in $BIN"
+say_done
