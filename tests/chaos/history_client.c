@@ -39,6 +39,7 @@ struct hasher {
     struct rpc_call call;
     struct rpc_endpoint endpoint;
     bool is_done, must_drop;
+    int64_t revision;
     uint32_t hash;
     uint64_t due_ns, not_before_ns;
     char text[128];
@@ -76,8 +77,8 @@ static void hash_message(struct rpc_call *call, struct bytes data)
     hasher->hash = answer->hash;
     buf_clear(&run->line);
     buf_printf(&run->line, "hash %" PRIu64 " %" PRIx64 " %" PRId64 " %" PRId64 " %" PRIx32,
-               rpc_now_ns(), answer->header->member_id, run->newest_revision,
-               answer->compact_revision, answer->hash);
+               rpc_now_ns(), answer->header->member_id, hasher->revision, answer->compact_revision,
+               answer->hash);
     run_record(run, &run->line);
     etcdserverpb__hash_kvresponse__free_unpacked(answer, NULL);
 }
@@ -106,7 +107,7 @@ static void hasher_move(struct hasher *hasher, int64_t revision, uint64_t now_ns
     if (hasher->is_done || hasher->call.link != NULL || now_ns < hasher->not_before_ns) {
         return;
     }
-    request.revision = revision;
+    request.revision = hasher->revision = revision;
     hasher->due_ns = now_ns + HASH_TIMEOUT_NS;
     hasher->not_before_ns = now_ns + HASH_PAUSE_NS;
     if (rpc_start(&hasher->link, &hasher->endpoint, &hasher->call,
@@ -150,20 +151,18 @@ static void wait_and_read(struct all *all)
     }
 }
 
-/* All workers have read for the last time; *out_revision is then the newest that one read. */
-static bool workers_done(const struct all *all, int64_t *out_revision)
+/* The newest revision that a worker's last read told; 0: not all have read for the last time. */
+static int64_t last_revision(const struct all *all)
 {
-    *out_revision = 0;
+    int64_t newest = 0;
     for (int i = 0; i < all->run.options.workers; i++) {
         const struct worker *worker = &all->workers[i];
         if (worker->phase != WORKER_DONE) {
-            return false;
+            return 0;
         }
-        if (worker->final_revision > *out_revision) {
-            *out_revision = worker->final_revision;
-        }
+        newest = worker->final_revision > newest ? worker->final_revision : newest;
     }
-    return true;
+    return newest;
 }
 
 static bool watchers_done(const struct all *all, int64_t revision)
@@ -196,7 +195,7 @@ static void move_all(struct all *all)
         watcher_move(&all->watchers[i], now);
     }
     for (int i = 0; all->final_revision > 0 && i < all->run.options.endpoint_count; i++) {
-        hasher_move(&all->hashers[i], all->run.newest_revision, now);
+        hasher_move(&all->hashers[i], all->final_revision, now);
     }
     wait_and_read(all);
 }
@@ -215,9 +214,8 @@ static const char *run_all(struct all *all)
     end = rpc_now_ns() + END_SECONDS_MAX * 1000000000ull;
     while (all->final_revision == 0 || !watchers_done(all, all->final_revision) ||
            !hashers_done(all)) {
-        if (all->final_revision == 0 && workers_done(all, &all->final_revision)) {
-            /* Leases may expire later: hashes are of the newest revision that was told. */
-            run->newest_revision = all->final_revision;
+        if (all->final_revision == 0) {
+            all->final_revision = last_revision(all);
         }
         if (rpc_now_ns() > end) {
             return all->final_revision == 0                   ? "the last reads"
