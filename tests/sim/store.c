@@ -10,28 +10,12 @@
 
 #include "base/alloc.h"
 #include "base/assert.h"
-#include "base/crc32c.h"
 #include "tests/sim/disk_inside.h"
-#include "tests/sim/store_tree.h"
+#include "tests/sim/store_version.h"
 #include "tests/sim/world.h"
 
-#define PAGE_BYTES        4096u
-#define PAGE_USE_BYTES    4080u /* without its head */
-#define NODE_EXTRA_BYTES  10u   /* head of an item and its place in the page's table */
-#define NODE_BYTES_MAX    2038u /* a value that makes an item longer has pages of its own */
-#define PAGE_HEAD_BYTES   16u
-#define PAGES_OF_BRANCHES 100u /* leaves under one page above them, about */
-#define PAGES_FIXED       3u   /* two meta pages, the table of tables */
-#define PAGES_SPARE       8u   /* that a commit writes before older ones are free */
-#define LOCK_FILE_BYTES   8192u
-
-/* One state of all tables; counted by the object, its views and its clones. */
-struct version {
-    uint32_t refs;
-    struct store_tree tables[STORE_TABLE_COUNT];
-    uint64_t leaf_bytes[STORE_TABLE_COUNT];
-    uint64_t overflow_pages; /* of long values */
-};
+#define PAGES_SPARE     8u /* that a commit writes before older ones are free */
+#define LOCK_FILE_BYTES 8192u
 
 /* What is on the inode. */
 struct object {
@@ -64,115 +48,13 @@ static int fail(struct err *err, int rc, const char *what, const char *path)
     return err_set(err, rc, "%s %s: %s", what, path, err_code_text(rc));
 }
 
-/* ---- versions ---- */
-
-static struct version *version_ref(struct version *version)
-{
-    version->refs++;
-    return version;
-}
-
-static void version_unref(struct version *version)
-{
-    if (version == NULL || --version->refs != 0) {
-        return;
-    }
-    for (unsigned i = 0; i < STORE_TABLE_COUNT; i++) {
-        tree_drop(&version->tables[i]);
-    }
-    mem_free(version);
-}
-
-/* Another one with the same contents, to be changed. */
-static struct version *version_branch(const struct version *version)
-{
-    struct version *branch = mem_dup(version, sizeof(*version));
-    branch->refs = 1;
-    for (unsigned i = 0; i < STORE_TABLE_COUNT; i++) {
-        branch->tables[i] = tree_share(&version->tables[i]);
-    }
-    return branch;
-}
-
-static uint64_t overflow_of(size_t key_size, size_t value_size)
-{
-    if (NODE_EXTRA_BYTES + key_size + value_size <= NODE_BYTES_MAX) {
-        return 0;
-    }
-    return (PAGE_HEAD_BYTES + value_size + PAGE_BYTES - 1) / PAGE_BYTES;
-}
-
-static uint64_t leaf_bytes_of(size_t key_size, size_t value_size)
-{
-    size_t inside = overflow_of(key_size, value_size) == 0 ? value_size : sizeof(uint64_t);
-    return (NODE_EXTRA_BYTES + key_size + inside + 1) & ~UINT64_C(1);
-}
-
-static void size_add(struct version *version, unsigned table, size_t key_size, size_t value_size)
-{
-    version->leaf_bytes[table] += leaf_bytes_of(key_size, value_size);
-    version->overflow_pages += overflow_of(key_size, value_size);
-}
-
-static void size_take(struct version *version, unsigned table, size_t key_size, size_t value_size)
-{
-    version->leaf_bytes[table] -= leaf_bytes_of(key_size, value_size);
-    version->overflow_pages -= overflow_of(key_size, value_size);
-}
-
-/* Revisions arrive in order and fill their pages; pages of other tables are three quarters full. */
-static uint64_t used_pages(const struct version *version)
-{
-    uint64_t pages = PAGES_FIXED + version->overflow_pages;
-    for (unsigned i = 0; i < STORE_TABLE_COUNT; i++) {
-        uint64_t use = i == STORE_KEY ? PAGE_USE_BYTES : PAGE_USE_BYTES / 4 * 3;
-        uint64_t leaves = (version->leaf_bytes[i] + use - 1) / use;
-        pages += leaves + (leaves > 1 ? leaves / PAGES_OF_BRANCHES + 1 : 0);
-    }
-    return pages;
-}
-
-static void version_put(struct version *version, enum store_table table, struct bytes key,
-                        struct bytes value)
-{
-    size_t old;
-    if (tree_put(&version->tables[table], key, value, &old)) {
-        size_take(version, table, key.size, old);
-    }
-    size_add(version, table, key.size, value.size);
-}
-
-static void version_put_number(struct version *version, const char *key, uint64_t number)
-{
-    uint8_t bytes[sizeof(number)];
-    put_be64(bytes, number);
-    version_put(version, STORE_META, bytes_of_str(key), bytes_of(bytes, sizeof(bytes)));
-}
-
-static void version_apply(struct version *version, const struct store_batch *batch)
-{
-    for (size_t i = 0; i < batch->op_count; i++) {
-        const struct store_op *op = &batch->ops[i];
-        size_t old;
-        if (op->kind == STORE_PUT) {
-            version_put(version, op->table, op->key, op->value);
-        } else if (tree_remove(&version->tables[op->table], op->key, &old)) {
-            size_take(version, op->table, op->key.size, old);
-        }
-    }
-    if (batch->consistent_index != 0) {
-        version_put_number(version, STORE_META_CONSISTENT_INDEX, batch->consistent_index);
-        version_put_number(version, STORE_META_TERM, batch->term);
-    }
-}
-
 /* ---- objects ---- */
 
 static struct object *object_new(struct version *version)
 {
     struct object *object = mem_zalloc(sizeof(*object));
     object->version = version;
-    object->file_pages = used_pages(version);
+    object->file_pages = version_pages(version);
     return object;
 }
 
@@ -213,21 +95,7 @@ static void object_died(void *context, struct rng *rng)
 static uint64_t object_hash(const void *context)
 {
     const struct object *object = context;
-    uint64_t hash = 0;
-    for (unsigned i = 0; i < STORE_TABLE_COUNT; i++) {
-        struct tree_cursor cursor;
-        struct bytes key;
-        struct bytes value;
-        struct bytes none = {NULL, 0};
-        uint32_t crc = i;
-        for (bool there = tree_seek(&object->version->tables[i], none, &cursor, &key, &value);
-             there; there = tree_next(&cursor, &key, &value)) {
-            crc = crc32c(crc32c(crc, key.data, key.size), value.data, value.size);
-        }
-        hash = (hash ^ crc ^ (uint64_t)object->version->tables[i].count << 32) *
-               UINT64_C(0x9e3779b97f4a7c15);
-    }
-    return hash;
+    return version_hash(object->version);
 }
 
 static const struct sim_object_class OBJECT_CLASS = {object_free, object_clone, object_died,
@@ -321,7 +189,7 @@ static uint64_t pages_at_most(const struct store_batch *batch)
     uint64_t pages = PAGES_SPARE + 2;
     for (size_t i = 0; i < batch->op_count; i++) {
         const struct store_op *op = &batch->ops[i];
-        pages += op->kind == STORE_PUT ? 2 + overflow_of(op->key.size, op->value.size) : 0;
+        pages += op->kind == STORE_PUT ? 2 + version_overflow(op->key.size, op->value.size) : 0;
     }
     return pages;
 }
@@ -330,9 +198,9 @@ static uint64_t pages_at_most(const struct store_batch *batch)
 static bool grow(struct lmdb_store *store, const struct version *version, bool *out_map_full)
 {
     struct object *object = object_of(store);
-    uint64_t pages = BASE_MAX(object->file_pages, used_pages(version) + PAGES_SPARE);
-    *out_map_full = pages * PAGE_BYTES > store->map_bytes && pages > object->file_pages;
-    if (*out_map_full || !inode_take_room(store->inode, pages * PAGE_BYTES)) {
+    uint64_t pages = BASE_MAX(object->file_pages, version_pages(version) + PAGES_SPARE);
+    *out_map_full = pages * STORE_PAGE_BYTES > store->map_bytes && pages > object->file_pages;
+    if (*out_map_full || !inode_take_room(store->inode, pages * STORE_PAGE_BYTES)) {
         return false;
     }
     object->file_pages = pages;
@@ -355,9 +223,9 @@ static int out_of_room(struct lmdb_store *store, bool map_full, struct err *err)
 static int commit_inner(struct lmdb_store *store, const struct store_batch *batch, struct err *err)
 {
     struct object *object = object_of(store);
-    uint64_t most = (object->file_pages + pages_at_most(batch)) * PAGE_BYTES;
+    uint64_t most = (object->file_pages + pages_at_most(batch)) * STORE_PAGE_BYTES;
     bool certain = most <= store->map_bytes &&
-                   most - object->file_pages * PAGE_BYTES <= store->disk->faults.free_bytes;
+                   most - object->file_pages * STORE_PAGE_BYTES <= store->disk->faults.free_bytes;
     bool map_full = false;
     if (certain && object->version->refs == 1) {
         version_apply(object->version, batch);
@@ -417,8 +285,9 @@ static int sizes(void *ctx, struct store_sizes *out_sizes)
 {
     const struct lmdb_store *store = ctx;
     const struct object *object = object_of(store);
-    *out_sizes = (struct store_sizes){object->file_pages * PAGE_BYTES,
-                                      used_pages(object->version) * PAGE_BYTES, store->map_bytes};
+    *out_sizes =
+        (struct store_sizes){object->file_pages * STORE_PAGE_BYTES,
+                             version_pages(object->version) * STORE_PAGE_BYTES, store->map_bytes};
     return 0;
 }
 
@@ -428,20 +297,13 @@ static int sizes(void *ctx, struct store_sizes *out_sizes)
 static int inode_format(struct sim_inode *inode, struct version *version)
 {
     struct object *object = object_new(version);
-    if (!inode_take_room(inode, object->file_pages * PAGE_BYTES)) {
+    if (!inode_take_room(inode, object->file_pages * STORE_PAGE_BYTES)) {
         object_free(object);
         return E_NO_SPACE;
     }
     inode->object = object;
     inode->object_class = &OBJECT_CLASS;
     return 0;
-}
-
-static struct version *version_new(void)
-{
-    struct version *version = mem_zalloc(sizeof(*version));
-    version->refs = 1;
-    return version;
 }
 
 /* LMDB keeps a small file beside the store. */
