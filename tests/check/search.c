@@ -230,18 +230,18 @@ static bool candidates_find(struct candidates *all)
         deleted = told->is_delete ? told : deleted;
     }
     bool is_covered = judge->is_covered[all->revision];
-    if (put != NULL) {
+    if (put != NULL && !judge->keeps_values) {
         uint32_t writer = judge->writer_at[put->kv.value];
-        bool is_unique = writer != JUDGE_NONE && judge->writers[writer].next == JUDGE_NONE &&
-                         !judge->keeps_values;
+        bool is_unique = writer != JUDGE_NONE && judge->writers[writer].next == JUDGE_NONE;
         all->takes_used = is_unique || is_covered;
         add_writers(all, put->kv.value);
-        if (all->well_count + all->poorly_count > 0 || is_unique) {
+        if (all->well_count > 0 || is_unique) {
             return all->takes_used && all->well_count > 0;
         }
+        all->poorly_count = 0; /* all of them come again */
     }
     all->takes_used = is_covered;
-    add_all(all); /* also puts that keep the value that was there */
+    add_all(all);
     if (deleted != NULL) {
         add_lease_of(all, deleted->key);
     }
@@ -369,6 +369,19 @@ static void gap_use(struct judge *judge, uint32_t index)
     }
 }
 
+/* Leaves out what other gaps use. */
+static uint32_t keep_unused(const struct judge_search *search, struct judge_cause *causes,
+                            uint32_t count)
+{
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        if (causes[i].op == LEASE_CAUSE || search->gap_of[causes[i].op] == 0) {
+            causes[kept++] = causes[i];
+        }
+    }
+    return kept;
+}
+
 static bool gap_open(struct judge *judge, int64_t revision)
 {
     struct judge_search *search = judge->search;
@@ -379,6 +392,10 @@ static bool gap_open(struct judge *judge, int64_t revision)
                              .well = well,
                              .poorly = poorly};
     bool is_settled = candidates_find(&all);
+    if (!is_settled) {
+        all.well_count = keep_unused(search, well, all.well_count);
+        all.poorly_count = keep_unused(search, poorly, all.poorly_count);
+    }
     uint32_t count = all.well_count > 0 ? all.well_count : all.poorly_count;
     if (count == 0) {
         gap_mismatch(judge, revision);

@@ -49,25 +49,44 @@ static bool is_progress(const struct history_message *message)
            message->compact_revision == 0;
 }
 
-/* Calls for each watch that gets a message; gives how many, and fills out when it is not NULL. */
-static uint32_t deliver(const struct history *history, const struct map *by_id,
-                        const struct map *by_stream, const uint32_t *next_of_stream,
-                        uint32_t message_index, uint32_t *counts, struct delivery *out)
+/* How messages find their watches. */
+struct post {
+    const struct history *history;
+    struct map by_id, by_stream;
+    uint32_t *next_of_stream;
+    uint32_t *counts; /* by watch: messages so far, or where the next one goes */
+    bool *is_open;    /* by watch: created and not over; notes for its stream are for it too */
+};
+
+static void post_to(struct post *post, uint32_t watch, uint32_t message, struct delivery *out)
 {
-    const struct history_message *message = &history->messages[message_index];
-    bool is_for_all = message->watch == 0;
-    uint32_t watch =
-        is_for_all ? watch_find(by_stream, message->stream) : watch_find(by_id, message->watch);
+    if (out != NULL) {
+        out[post->counts[watch]] = (struct delivery){watch, message};
+    }
+    post->counts[watch]++;
+}
+
+/* Gives how many watches get the message; fills out when it is not NULL. */
+static uint32_t deliver(struct post *post, uint32_t index, struct delivery *out)
+{
+    const struct history_message *message = &post->history->messages[index];
     uint32_t total = 0;
-    while (watch != JUDGE_NONE) {
-        if (!is_for_all || history->watches[watch].time_ns <= message->time_ns) {
-            if (out != NULL) {
-                out[counts[watch]] = (struct delivery){watch, message_index};
-            }
-            counts[watch]++;
+    if (message->watch != 0) {
+        uint32_t watch = watch_find(&post->by_id, message->watch);
+        if (watch == JUDGE_NONE) {
+            return 0;
+        }
+        post_to(post, watch, index, out);
+        post->is_open[watch] = (post->is_open[watch] || message->is_created) &&
+                               !message->is_canceled && message->compact_revision == 0;
+        return 1;
+    }
+    for (uint32_t watch = watch_find(&post->by_stream, message->stream); watch != JUDGE_NONE;
+         watch = post->next_of_stream[watch]) {
+        if (post->is_open[watch]) {
+            post_to(post, watch, index, out);
             total++;
         }
-        watch = is_for_all ? next_of_stream[watch] : JUDGE_NONE;
     }
     return total;
 }
@@ -75,25 +94,25 @@ static uint32_t deliver(const struct history *history, const struct map *by_id,
 static struct deliveries deliveries_sort(struct judge *judge, bool tells)
 {
     const struct history *history = judge->history;
-    struct map by_id, by_stream;
-    map_init(&by_id);
-    map_init(&by_stream);
-    uint32_t count = (uint32_t)history->watch_count;
-    uint32_t *next_of_stream = mem_array(count, sizeof(*next_of_stream));
+    uint32_t count = (uint32_t)history->watch_count, total = 0;
+    struct post post = {.history = history,
+                        .next_of_stream = mem_array(count, sizeof(*post.next_of_stream)),
+                        .counts = mem_array((size_t)count + 1, sizeof(*post.counts)),
+                        .is_open = mem_array(count, sizeof(*post.is_open))};
+    map_init(&post.by_id);
+    map_init(&post.by_stream);
     for (uint32_t i = 0; i < count; i++) {
         const struct history_watch *watch = &history->watches[i];
-        if (map_set_u64(&by_id, watch->id, (void *)(uintptr_t)(i + 1)) != NULL && tells) {
+        void *name = (void *)(uintptr_t)(i + 1);
+        if (map_set_u64(&post.by_id, watch->id, name) != NULL && tells) {
             judge_violation(judge, CHECK_HISTORY, 0, "two watches have the id %llu",
                             (unsigned long long)watch->id);
         }
-        next_of_stream[i] = (uint32_t)(uintptr_t)map_set_u64(&by_stream, watch->stream,
-                                                             (void *)(uintptr_t)(i + 1)) -
-                            1;
+        void *before = map_set_u64(&post.by_stream, watch->stream, name);
+        post.next_of_stream[i] = (uint32_t)(uintptr_t)before - 1;
     }
-    uint32_t *counts = mem_array((size_t)count + 1, sizeof(*counts));
-    uint32_t total = 0;
     for (uint32_t i = 0; i < history->message_count; i++) {
-        uint32_t got = deliver(history, &by_id, &by_stream, next_of_stream, i, counts, NULL);
+        uint32_t got = deliver(&post, i, NULL);
         if (got == 0 && history->messages[i].watch != 0 && tells) {
             judge_violation(judge, CHECK_HISTORY, 0, "a message of watch %llu, which nobody made",
                             (unsigned long long)history->messages[i].watch);
@@ -103,16 +122,18 @@ static struct deliveries deliveries_sort(struct judge *judge, bool tells)
     struct deliveries sorted = {mem_array(total, sizeof(*sorted.all)),
                                 mem_array((size_t)count + 1, sizeof(*sorted.starts))};
     for (uint32_t i = 0; i < count; i++) {
-        sorted.starts[i + 1] = sorted.starts[i] + counts[i];
+        sorted.starts[i + 1] = sorted.starts[i] + post.counts[i];
+        post.is_open[i] = false;
     }
-    memcpy(counts, sorted.starts, ((size_t)count + 1) * sizeof(*counts));
+    memcpy(post.counts, sorted.starts, ((size_t)count + 1) * sizeof(*post.counts));
     for (uint32_t i = 0; i < history->message_count; i++) {
-        (void)deliver(history, &by_id, &by_stream, next_of_stream, i, counts, sorted.all);
+        (void)deliver(&post, i, sorted.all);
     }
-    mem_free(counts);
-    mem_free(next_of_stream);
-    map_free(&by_id);
-    map_free(&by_stream);
+    mem_free(post.counts);
+    mem_free(post.next_of_stream);
+    mem_free(post.is_open);
+    map_free(&post.by_id);
+    map_free(&post.by_stream);
     return sorted;
 }
 
