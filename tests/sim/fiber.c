@@ -40,7 +40,7 @@ struct fiber {
 };
 
 static struct {
-    void *stacks[STACKS_MAX];
+    void *stacks[STACKS_MAX]; /* kept from world to world */
     size_t stack_count;
     ucontext_t events; /* the stack of the events */
     void *fake_stack;
@@ -156,13 +156,6 @@ void fiber_free_all(struct sim_life *life)
             give_stack(fiber->stack);
         }
         mem_free(fiber);
-    }
-}
-
-void fibers_end(void)
-{
-    while (fibers.stack_count > 0) {
-        free(fibers.stacks[--fibers.stack_count]);
     }
 }
 

@@ -35,6 +35,8 @@
 #define FINE_COUNT  (FINE_BYTES / BLOCK_ALIGN)
 #define BLOCK_MAX   32768u
 
+#define POOL_BYTES_MAX (64u * 1024u * 1024u)
+
 struct head {
     struct region *owner;
     uint32_t size; /* as asked for */
@@ -71,7 +73,8 @@ static const size_t SLAB_BYTES[3] = {16384, 65536, 262144};
 static struct {
     struct region *world;
     struct region *current; /* NULL: the world */
-    struct slab *pool[3];
+    struct slab *pool[3];   /* kept from world to world */
+    size_t pool_bytes;
     int depth;
     int fill; /* -1: as it comes */
 } memory = {.fill = -1};
@@ -125,6 +128,7 @@ static void slab_add(struct region *region, uint32_t class)
     struct slab *slab = memory.pool[kind];
     if (slab != NULL) {
         memory.pool[kind] = slab->next;
+        memory.pool_bytes -= SLAB_BYTES[kind];
     } else {
         slab = aligned_alloc(BLOCK_ALIGN, SLAB_BYTES[kind]);
         ASSERT(slab != NULL);
@@ -177,8 +181,13 @@ void region_free(struct region *region)
         while (region->slabs[kind] != NULL) {
             struct slab *slab = region->slabs[kind];
             region->slabs[kind] = slab->next;
+            if (memory.pool_bytes >= POOL_BYTES_MAX) {
+                free(slab);
+                continue;
+            }
             slab->next = memory.pool[kind];
             memory.pool[kind] = slab;
+            memory.pool_bytes += SLAB_BYTES[kind];
         }
     }
     while (!list_empty(&region->large)) {
@@ -237,13 +246,6 @@ void memory_end(void)
 {
     region_free(memory.world);
     memory.world = NULL;
-    for (unsigned kind = 0; kind < ARRAY_COUNT(memory.pool); kind++) {
-        while (memory.pool[kind] != NULL) {
-            struct slab *slab = memory.pool[kind];
-            memory.pool[kind] = slab->next;
-            free(slab);
-        }
-    }
 }
 
 void memory_use(struct region *region)

@@ -102,7 +102,6 @@ struct fiber;
 /* fn(ctx) on a stack of its own, at the time. */
 struct fiber *fiber_start(struct sim_life *life, sim_fn fn, void *ctx, uint64_t at_ns);
 void fiber_free_all(struct sim_life *life);
-void fibers_end(void);
 
 /* Of the fiber that runs: sleeps until the time, or until fiber_wake. */
 bool fiber_is_running(void);

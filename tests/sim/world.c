@@ -48,7 +48,6 @@ void sim_world_end(void)
     clients_end();
     sim_net_end();
     events_end();
-    fibers_end();
     story_end();
     memory_end();
     world.is_there = false;
