@@ -8,6 +8,7 @@
 
 #include "base/alloc.h"
 #include "base/assert.h"
+#include "base/heap.h"
 #include "base/net/handle.h"
 #include "engine/rpc/grpc.h"
 #include "tests/sim/sim_internal.h"
@@ -31,6 +32,7 @@ struct client_call {
     uint64_t life; /* that has it; 0: none yet */
     char *method;
     uint64_t timeout_ns;
+    struct heap_node deadline; /* key: when the client gives up; out of the heap when it is over */
     bool require_leader;
     sim_answer_fn on_answer;
     void *ctx;
@@ -49,6 +51,8 @@ struct client_call {
 static struct {
     struct handle_table handles;
     struct list calls;
+    struct heap deadlines;
+    uint64_t look_at_ns; /* when the earliest event for them comes */
     struct sim_client_net net;
 } clients;
 
@@ -56,6 +60,8 @@ void clients_begin(void)
 {
     handle_table_init(&clients.handles);
     list_init(&clients.calls);
+    heap_init(&clients.deadlines);
+    clients.look_at_ns = UINT64_MAX;
     clients.net = (struct sim_client_net){30000, 100000};
 }
 
@@ -72,6 +78,7 @@ static void call_free(struct client_call *call)
         item_free(LIST_ENTRY(call->items.next, struct call_item, link));
     }
     handle_remove(&clients.handles, call->handle);
+    heap_remove(&clients.deadlines, &call->deadline);
     list_remove(&call->link);
     mem_free(call->method);
     mem_free(call->body);
@@ -84,6 +91,7 @@ void clients_end(void)
         call_free(LIST_ENTRY(clients.calls.next, struct client_call, link));
     }
     handle_table_free(&clients.handles);
+    heap_free(&clients.deadlines);
 }
 
 void sim_client_net_set(const struct sim_client_net *net)
@@ -114,7 +122,10 @@ static void tell(struct client_call *call, const struct sim_answer *answer)
 {
     if (!call->is_over) {
         uint64_t handle = call->handle;
-        call->is_over = !answer->is_message;
+        if (!answer->is_message) {
+            call->is_over = true;
+            heap_remove(&clients.deadlines, &call->deadline);
+        }
         sim_trace((uint64_t)answer->code << 32 | answer->body.size);
         call->on_answer(call->ctx, answer);
         call = find(handle); /* the client may have cancelled it */
@@ -242,15 +253,32 @@ void clients_node_died(int node)
     }
 }
 
-static void time_is_up(void *ctx)
+static void look_at_deadlines(void *ctx);
+
+static void arm_deadlines(void)
 {
-    struct lost *lost = ctx;
-    struct client_call *call = find(lost->call);
-    if (call != NULL && !call->is_over) {
+    const struct heap_node *top = heap_top(&clients.deadlines);
+    if (top != NULL && top->key < clients.look_at_ns) {
+        clients.look_at_ns = top->key;
+        sim_at(top->key, look_at_deadlines, NULL);
+    }
+}
+
+/* Event: one for all calls, because nearly all of them end before. */
+static void look_at_deadlines(void *ctx)
+{
+    (void)ctx;
+    struct heap_node *top;
+    if (clients.look_at_ns > sim_now_ns()) {
+        return; /* an earlier event has taken its place */
+    }
+    while ((top = heap_top(&clients.deadlines)) != NULL && top->key <= sim_now_ns()) {
+        struct client_call *call = CONTAINER_OF(top, struct client_call, deadline);
         send_item(call, CALL_RESET, bytes_of(NULL, 0));
         tell_end(call, GRPC_DEADLINE_EXCEEDED, "context deadline exceeded");
     }
-    mem_free(lost);
+    clients.look_at_ns = UINT64_MAX;
+    arm_deadlines();
 }
 
 uint64_t sim_call(int node, const char *method, struct bytes request, uint64_t timeout_ns,
@@ -268,10 +296,10 @@ uint64_t sim_call(int node, const char *method, struct bytes request, uint64_t t
     list_init(&call->items);
     list_append(&clients.calls, &call->link);
     send_item(call, CALL_START, request);
+    heap_node_init(&call->deadline);
     if (timeout_ns > 0) {
-        struct lost *lost = mem_alloc(sizeof(*lost));
-        *lost = (struct lost){call->handle, NULL};
-        sim_at(sim_now_ns() + timeout_ns, time_is_up, lost);
+        heap_set(&clients.deadlines, &call->deadline, sim_now_ns() + timeout_ns);
+        arm_deadlines();
     }
     return call->handle;
 }
@@ -297,6 +325,7 @@ void sim_call_cancel(uint64_t handle)
     struct client_call *call = find(handle);
     if (call != NULL && !call->is_over) {
         call->is_over = true;
+        heap_remove(&clients.deadlines, &call->deadline);
         send_item(call, CALL_RESET, bytes_of(NULL, 0));
     }
 }

@@ -26,6 +26,7 @@ struct node {
     struct server *server;
     struct grpc_server *grpc; /* behind the open client port */
     int signal_number;
+    bool failed_to_start;
     struct sim_disk *disk;
     struct disk_seam seam;
     struct rng disk_rng;
@@ -277,6 +278,11 @@ void nodes_end(void)
 
 /* ---- lives ---- */
 
+bool sim_node_failed_to_start(int number)
+{
+    return node_at(number)->failed_to_start;
+}
+
 struct sim_life *node_life(int number)
 {
     return node_at(number)->life;
@@ -339,6 +345,7 @@ static void main_of_node(void *ctx)
     int rc = server_run(node->config, &signal_number, &err);
     node->server = NULL;
     node->state = rc == 0 ? SIM_NODE_OFF : SIM_NODE_DEAD;
+    node->failed_to_start = rc != 0;
     snprintf(node->why, sizeof(node->why), "%s", rc == 0 ? "" : err.text);
     sim_note(rc == 0 ? "has stopped" : "failed to start: %s", node->why);
 }
@@ -362,6 +369,7 @@ void sim_node_start(int number, const struct server_config *config)
     node->server = NULL;
     node->grpc = NULL;
     node->signal_number = 0;
+    node->failed_to_start = false;
     sim_note("n%d starts, life %llu", number, (unsigned long long)life->number);
     life->main = fiber_start(life, main_of_node, node, sim_now_ns());
 }

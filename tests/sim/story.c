@@ -23,6 +23,7 @@
 static struct {
     uint64_t seed, hash, violations;
     bool is_shown;
+    char first_check[64];
     char last[LAST_LINES][LINE_BYTES];
     uint64_t line_count;
 } story;
@@ -32,6 +33,7 @@ void story_begin(uint64_t seed)
     story.seed = seed;
     story.hash = seed * HASH_PRIME;
     story.violations = 0;
+    story.first_check[0] = '\0';
     story.line_count = 0;
 }
 
@@ -140,6 +142,7 @@ void sim_violation(const char *check, const char *format, ...)
     vsnprintf(text, sizeof(text), format, args);
     va_end(args);
     if (story.violations++ == 0) {
+        snprintf(story.first_check, sizeof(story.first_check), "%s", check);
         tell_last_lines();
     }
     fprintf(stderr, "seed %" PRIu64 ": VIOLATION of %s: %s\n", story.seed, check, text);
@@ -149,6 +152,11 @@ void sim_violation(const char *check, const char *format, ...)
 uint64_t sim_violations(void)
 {
     return story.violations;
+}
+
+const char *sim_first_violation(void)
+{
+    return story.first_check;
 }
 
 /* ---- base/assert.h ---- */

@@ -115,6 +115,7 @@ void sim_show(bool on);
  * whole, unless the world says otherwise. */
 void sim_violation(const char *check, const char *format, ...) BASE_PRINTF(2, 3);
 uint64_t sim_violations(void);
+const char *sim_first_violation(void); /* the check that noticed first; "": none */
 
 /* ---- members ---- */
 
@@ -132,6 +133,7 @@ void sim_node_kill_at_disk_call(int node, uint64_t k);  /* at its k-th call of t
                                                             0: never */
 void sim_node_fail_at_allocation(int node, uint64_t k); /* at its k-th from now; 0: never */
 enum sim_node_state sim_node_state(int node);
+bool sim_node_failed_to_start(int node); /* dead before it served anybody */
 const char *sim_node_why(int node);            /* why it is dead; "" otherwise */
 void sim_node_forget(int node);                /* a new, empty disk: only when it does not run */
 const char *sim_node_url(int node, bool peer); /* "http://10.0.0.<n+1>:2380", ":2379" for clients */
