@@ -10,7 +10,7 @@ struct rig *rig_new_with(struct raft_config config)
 {
     config.id = 1;
     config.election_ticks = 10;
-    config.heartbeat_ticks = 1;
+    config.heartbeat_ticks = config.heartbeat_ticks == 0 ? 1 : config.heartbeat_ticks;
     config.max_message_bytes = config.max_message_bytes == 0 ? 1024 : config.max_message_bytes;
     config.max_inflight = config.max_inflight == 0 ? 4 : config.max_inflight;
     struct rig *rig = mem_zalloc(sizeof(*rig));
