@@ -6,6 +6,7 @@ member must hold the same, and quorate-check judges the history. `--help` names 
 schedule from its seed."""
 import argparse
 import collections
+import glob
 import json
 import os
 import random
@@ -26,6 +27,7 @@ FLAGS = ({"heartbeat-interval": "100", "election-timeout": "1000"},
 SNAPSHOTS = (("500", "100"), ("2000", "500"), ("10000", "5000"))
 STOPS_BY_ITSELF_SECONDS = 15
 HEAL_SECONDS = 90
+REPLACING_LANE, REPLACING_REST = 3, 4
 SANITIZER_MARKS = ("ERROR: AddressSanitizer", "ERROR: LeakSanitizer", "WARNING: ThreadSanitizer", "runtime error:")
 
 
@@ -41,6 +43,7 @@ class Chaos:
         self.world, self.options = world, options
         self.started = time.monotonic()
         self.over = threading.Event()
+        self.is_replacing = False  # one place is empty: faults come more slowly, or it would stay so
         self.counts = collections.Counter()
         self.errors, self.notes, self.ended = [], [], set()
         self.say_lock = threading.Lock()
@@ -345,7 +348,7 @@ class Chaos:
         try:
             old, old_id = member.name, member.id
             self.fault("replaced", f"{old}")
-            member.may_exit = True
+            member.may_exit = self.is_replacing = True
             others = [m.client for m in self.world.members if m is not member]
 
             def removed():
@@ -366,7 +369,7 @@ class Chaos:
             member.kill()
             self.admit(member, chance, others, old_id)
         finally:
-            member.may_exit = False
+            member.may_exit = self.is_replacing = False
             member.lock.release()
 
     def admit(self, member, chance, others, old_id):
@@ -413,6 +416,8 @@ class Chaos:
         names, weights = zip(*faults)
         while not self.over.is_set():
             self.rest(chance.uniform(*pause))
+            if self.is_replacing and number != REPLACING_LANE:
+                self.rest(REPLACING_REST)
             if self.over.is_set():
                 return
             fault = chance.choices(names, weights)[0]
@@ -448,9 +453,9 @@ class Chaos:
                    (self.net_ring, 2), (self.net_slow, 3), (self.net_hold, 2))
         machines = ((self.stop_one, 5), (self.kill_one, 5), (self.kill_all, 1), (self.power_one, 4),
                     (self.power_all, 2), (self.disk_fails, 3), (self.disk_full, 2), (self.disk_slow, 2))
-        lanes = [threading.Thread(target=self.lane, args=(1, network, (0.2, 2.5))),
-                 threading.Thread(target=self.lane, args=(2, machines, (0.1, 2.0))),
-                 threading.Thread(target=self.lane, args=(3, ((self.replace, 1),), (2, 10))),
+        lanes = [threading.Thread(target=self.lane, args=(1, network, (0.5, 4))),
+                 threading.Thread(target=self.lane, args=(2, machines, (0.3, 3))),
+                 threading.Thread(target=self.lane, args=(REPLACING_LANE, ((self.replace, 1),), (2, 10))),
                  threading.Thread(target=self.watch_exits)]
         for lane in lanes:
             lane.start()
@@ -492,8 +497,11 @@ class Load:
 
     def __init__(self, world, options):
         self.path = os.path.join(world.folder, "clients.history")
+        # Watches of etcd 3.4 to 3.5 break rules that ours keep (progress ahead of events): none of theirs is judged.
+        watched = [m.client for m in world.members if not options.mixed or m.place not in options.mixed_places]
         self.process = subprocess.Popen(
             [os.path.join(w.TOOLS, "history_client"), "--endpoints", ",".join(m.client for m in world.members),
+             "--watch-endpoints", ",".join(watched),
              "--out", self.path, "--seed", str(options.seed), "--workers", str(options.workers),
              "--watchers", "3", "--rate", str(options.rate), "--timeout-ms", str(int(700 * w.SLOW))],
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
@@ -525,7 +533,20 @@ def judge(chaos, world, load, said):
     return text
 
 
-def summary(chaos, options, said, verdict, members):
+def longest_gaps(chaos, load):
+    """The three longest times without an acknowledged write, as (seconds, from, to) on the clock of the log."""
+    ends = [chaos.started]
+    with open(load.path, encoding="ascii") as file:
+        for line in file:
+            words = line.split(" ", 9)
+            if words[0] == "op" and words[4] == "ok" and words[8] in ("put", "del", "txn"):
+                ends.append(int(words[3]) / 1e9)
+    ends.sort()
+    gaps = sorted(((b - a, a - chaos.started, b - chaos.started) for a, b in zip(ends, ends[1:])), reverse=True)
+    return gaps[:3]
+
+
+def summary(chaos, options, said, verdict, members, gaps):
     say("")
     say(f"seed {options.seed}, {len(members)} members ({', '.join(m.name for m in members)}), "
         f"{options.seconds:.0f} s of faults")
@@ -535,7 +556,7 @@ def summary(chaos, options, said, verdict, members):
             (f"another one led after {moved:.1f} s" if moved else "the leader led on"))
     say(f"operations: {said['ok']} ok, {said['unknown']} unknown, {said['refused']} refused; "
         f"{said['events']} watch events, {said['watches']} watches")
-    say(f"longest time without a write: {said['longest_gap']:.1f} s")
+    say("longest times without a write: " + ", ".join(f"{gap:.1f} s (from {a:.1f} to {b:.1f})" for gap, a, b in gaps))
     say(f"violations: {len(chaos.errors)}")
     if verdict:
         say("quorate-check: " + verdict.splitlines()[-1])
@@ -556,10 +577,12 @@ def inside(options, folder):
         return w.LoopDisk if place == 1 and chance.random() < 0.7 or chance.random() < 0.1 else w.FaultyDisk
     options.disk_for = disk_for
     snapshots = chance.choice(SNAPSHOTS)
-    flags = {**chance.choice(FLAGS if w.SLOW == 1 else FLAGS[:1]), "snapshot-count": snapshots[0],
-             "snapshot-catchup-entries": snapshots[1]}
-    say(f"seed {options.seed}: {json.dumps(flags)}")
-    world = w.World(folder, programs, [disk_for(p, i, chance) for i, p in zip(places, programs)], flags)
+    flags = {**chance.choice(FLAGS if w.SLOW == 1 else FLAGS[:1]), "snapshot-count": snapshots[0]}
+    engine_flags = {"snapshot-catchup-entries": snapshots[1]}
+    if options.mixed:  # so that one of etcd's may come back when the last has left
+        engine_flags["hold-cluster-version"] = w.etcd_version(options.etcd)
+    say(f"seed {options.seed}: {json.dumps({**flags, **engine_flags})}")
+    world = w.World(folder, programs, [disk_for(p, i, chance) for i, p in zip(places, programs)], flags, engine_flags)
     chaos = Chaos(world, options)
     for member in world.members:
         member.failures_seen = 0
@@ -576,7 +599,7 @@ def inside(options, folder):
             chaos.log(err.strip())
         verdict = judge(chaos, world, load, said)
         chaos.sanitizer_reports()
-        summary(chaos, options, said, verdict, world.members)
+        summary(chaos, options, said, verdict, world.members, longest_gaps(chaos, load))
     except Exception as error:
         chaos.error(f"{type(error).__name__}: {error}")
         raise
@@ -607,10 +630,13 @@ def reason_to_skip(options):
     return None
 
 
-def find_etcd():
-    path = os.environ.get("QUORATE_CHAOS_ETCD") or os.environ.get("DEBIAN_ETCD") or \
-        os.path.join(w.CACHE, "debian/usr/bin/etcd")
-    return path if os.path.exists(path) else None
+def find_etcd(which):
+    """A path, or the program of an etcd of that version that is here; None: there is none."""
+    if os.path.exists(which):
+        return os.path.abspath(which)
+    found = [os.environ.get("DEBIAN_ETCD", ""), os.path.join(w.CACHE, "debian/usr/bin/etcd"),
+             *glob.glob(os.path.join(w.CACHE, "go-tools-*/bin/etcd"))]
+    return next((path for path in found if os.path.exists(path) and w.etcd_version(path) == which), None)
 
 
 def main():
@@ -620,12 +646,12 @@ def main():
     parser.add_argument("--seed", type=int, default=int(time.time()))
     parser.add_argument("--members", type=int, choices=(3, 5), default=3)
     parser.add_argument("--rate", type=int, default=300, help="operations a second that the clients try")
-    parser.add_argument("--mixed", action="store_true", help="one of three, two of five members are etcd's own "
-                        "(QUORATE_CHAOS_ETCD; default: Debian's)")
+    parser.add_argument("--mixed", action="store_true", help="one of three, two of five members are etcd's own")
+    parser.add_argument("--etcd", default="3.4", help="its version (3.4: Debian's; 3.5, 3.6: of tests/tools) or path")
     parser.add_argument("--keep", action="store_true", help="keep logs and history though all went well")
     parser.add_argument("--inside", help=argparse.SUPPRESS)
     options = parser.parse_args()
-    options.etcd = find_etcd()
+    options.etcd = find_etcd(options.etcd) if options.mixed else None
     options.seconds = options.minutes * 60 if options.minutes else options.seconds
     if options.inside:
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
@@ -640,10 +666,15 @@ def main():
                sys.executable, os.path.abspath(__file__), *sys.argv[1:], "--seed", str(options.seed),
                "--inside", folder]
     child = subprocess.Popen(command)
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: child.kill())
+    aborted = []
+
+    def abort(number, _):
+        aborted.append(number)
+        child.kill()
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, abort)
     code = child.wait()
-    if code == 0 and not options.keep:
+    if aborted or code == 0 and not options.keep:
         shutil.rmtree(folder, ignore_errors=True)
     else:
         print(f"logs, history and data are in {folder}")

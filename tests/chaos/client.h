@@ -20,7 +20,8 @@
 
 struct options {
     struct rpc_endpoint endpoints[ENDPOINTS_MAX];
-    int endpoint_count;
+    struct rpc_endpoint watch_endpoints[ENDPOINTS_MAX]; /* where watchers go */
+    int endpoint_count, watch_endpoint_count;
     int workers, watchers, keys;
     uint64_t seed;
     double per_second, seconds;

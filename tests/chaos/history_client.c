@@ -5,6 +5,7 @@
  *   history_client --endpoints URL,URL --out FILE [--seconds S] [--workers N] [--watchers N]
  * [--keys N]
  *                  [--rate PER_SECOND] [--timeout-ms N] [--seed N] [--compact 0|1]
+ *                  [--watch-endpoints URL,URL]
  *
  * After so many seconds, or on SIGTERM (when the faults have healed), each worker puts once more
  * and reads everything, each watcher follows to there, and every member is asked for its HashKV at
@@ -254,7 +255,7 @@ static void usage(void)
     fprintf(stderr,
             "usage: history_client --endpoints URL,URL --out FILE [--seconds S] [--workers N]\n"
             "       [--watchers N] [--keys N] [--rate PER_SECOND] [--timeout-ms N] [--seed N]\n"
-            "       [--compact 0|1]\n");
+            "       [--compact 0|1] [--watch-endpoints URL,URL]\n");
     exit(2);
 }
 
@@ -270,12 +271,11 @@ static long number_of(const char *text, long least, long most)
     return value;
 }
 
-static void read_endpoints(struct options *options, char *text)
+static void read_endpoints(struct rpc_endpoint *endpoints, int *count, char *text)
 {
     char *rest = NULL;
     for (char *url = strtok_r(text, ",", &rest); url != NULL; url = strtok_r(NULL, ",", &rest)) {
-        if (options->endpoint_count == ENDPOINTS_MAX ||
-            rpc_endpoint_parse(url, &options->endpoints[options->endpoint_count++]) != 0) {
+        if (*count == ENDPOINTS_MAX || rpc_endpoint_parse(url, &endpoints[(*count)++]) != 0) {
             usage();
         }
     }
@@ -292,7 +292,9 @@ static void read_options(int argc, char **argv, struct options *options)
     for (int i = 1; i + 1 < argc; i += 2) {
         char *value = argv[i + 1];
         if (strcmp(argv[i], "--endpoints") == 0) {
-            read_endpoints(options, value);
+            read_endpoints(options->endpoints, &options->endpoint_count, value);
+        } else if (strcmp(argv[i], "--watch-endpoints") == 0) {
+            read_endpoints(options->watch_endpoints, &options->watch_endpoint_count, value);
         } else if (strcmp(argv[i], "--out") == 0) {
             options->path = value;
         } else if (strcmp(argv[i], "--seconds") == 0) {
@@ -317,6 +319,10 @@ static void read_options(int argc, char **argv, struct options *options)
     }
     if (argc % 2 == 0 || options->endpoint_count == 0 || options->path == NULL) {
         usage();
+    }
+    if (options->watch_endpoint_count == 0) {
+        memcpy(options->watch_endpoints, options->endpoints, sizeof(options->endpoints));
+        options->watch_endpoint_count = options->endpoint_count;
     }
 }
 

@@ -101,7 +101,7 @@ static void begin(struct watcher *watcher, uint64_t now_ns)
     watcher->id += WATCHERS_MAX;
     watcher->is_created = false;
     watcher->heard_ns = watcher->asked_ns = now_ns;
-    if (rpc_start(&watcher->link, &run->options.endpoints[watcher->endpoint], &watcher->call,
+    if (rpc_start(&watcher->link, &run->options.watch_endpoints[watcher->endpoint], &watcher->call,
                   "/etcdserverpb.Watch/Watch", &request.base, false) != 0) {
         watcher->must_drop = true;
         return;
@@ -128,7 +128,7 @@ static void ask_progress(struct watcher *watcher, uint64_t now_ns)
 void watcher_init(struct watcher *watcher, struct run *run, unsigned number)
 {
     *watcher = (struct watcher){.run = run, .number = number, .id = number, .next_revision = 1};
-    watcher->endpoint = (int)number % run->options.endpoint_count;
+    watcher->endpoint = (int)number % run->options.watch_endpoint_count;
     rpc_link_init(&watcher->link);
     rpc_call_init(&watcher->call, &watcher_events, watcher);
 }
@@ -148,7 +148,7 @@ void watcher_move(struct watcher *watcher, uint64_t now_ns)
         rpc_cancel(&watcher->call);
         rpc_link_drop(&watcher->link, "left");
         watcher->must_drop = false;
-        watcher->endpoint = (watcher->endpoint + 1) % watcher->run->options.endpoint_count;
+        watcher->endpoint = (watcher->endpoint + 1) % watcher->run->options.watch_endpoint_count;
         watcher->not_before_ns = now_ns + FAILURE_PAUSE_NS;
     }
     if (watcher->call.link == NULL && now_ns >= watcher->not_before_ns) {

@@ -184,6 +184,12 @@ class PlainDisk:
         pass
 
 
+def etcd_version(program):
+    """Like "3.4"; empty when it cannot be run."""
+    said = run(program, "--version", check=False).stdout
+    return ".".join(said.split()[2].split(".")[:2]) if said.startswith("etcd Version: ") else ""
+
+
 def http(method, url, timeout=2):
     """Status and text; 0 and the reason when there is no answer."""
     try:
@@ -227,11 +233,10 @@ class Member:
             "advertise-client-urls": self.client, "listen-peer-urls": f"http://{PREFIX}.0.{self.place}:{PEER_PORT}",
             "initial-advertise-peer-urls": self.peer, "initial-cluster": self.initial_cluster,
             "initial-cluster-state": self.state, "initial-cluster-token": "chaos", **self.world.flags}
-        if not self.is_engine() and "3.4" in self.world.etcd_version(self.program):
-            flags.update({"logger": "zap", "enable-v2": "false"})
-            flags.pop("snapshot-catchup-entries", None)
-        elif not self.is_engine():
-            flags["experimental-snapshot-catchup-entries"] = flags.pop("snapshot-catchup-entries", "5000")
+        if self.is_engine():
+            flags.update(self.world.engine_flags)
+        else:
+            flags["logger"] = "zap"
         return [*self.world.network.inside(self.place), self.program] + [f"--{k}={v}" for k, v in flags.items()]
 
     def start(self):
@@ -275,22 +280,17 @@ class Member:
 class World:
     """All of it. folder: everything that is written; programs: what runs at each place."""
 
-    def __init__(self, folder, programs, disks, flags):
-        self.folder, self.flags = folder, flags
+    def __init__(self, folder, programs, disks, flags, engine_flags):
+        """flags: of all members; engine_flags: of those that are not etcd's."""
+        self.folder, self.flags, self.engine_flags = folder, flags, engine_flags
         self.lives_lock = threading.Lock()
         self.lives = []  # (time, member): processes that started or ended
-        self.versions = {}
         os.environ["ETCDCTL_API"] = "3"
         self.network = Network(len(programs), folder)
         self.members = [Member(self, i + 1, program, disks[i]) for i, program in enumerate(programs)]
         initial = ",".join(f"{m.name}={m.peer}" for m in self.members)
         for member in self.members:
             member.initial_cluster = initial
-
-    def etcd_version(self, program):
-        if program not in self.versions:
-            self.versions[program] = run(program, "--version").stdout.splitlines()[0]
-        return self.versions[program]
 
     def note_life(self, member):
         with self.lives_lock:
