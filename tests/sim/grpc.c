@@ -104,7 +104,7 @@ void grpc_server_adopt(struct grpc_server *server, struct stream *stream, struct
     (void)first;
     (void)on_closed;
     (void)closed_ctx;
-    ASSERT(!"the simulator has no streams");
+    base_assert_fail(__FILE__, __LINE__, "the simulator has no streams");
 }
 
 void grpc_server_drain(struct grpc_server *server)

@@ -328,7 +328,7 @@ void loop_start(struct loop *loop, const char *name)
 void loop_run(struct loop *loop)
 {
     (void)loop;
-    ASSERT(!"loops of the simulator are run by worker_start");
+    base_assert_fail(__FILE__, __LINE__, "loops of the simulator are run by worker_start");
 }
 
 void loop_stop(struct loop *loop)
