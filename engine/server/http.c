@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/json.h"
 #include "base/metrics.h"
 #include "engine/server/rpc.h"
 #include "lease.pb-c.h"
@@ -177,6 +178,32 @@ static void serve_promote(struct server *server, struct http1_request *http)
     server_submit(server, request);
 }
 
+/* GET with a body: {"revision":N}, or {} for the newest. */
+static void serve_hash_kv(struct server *server, struct http1_request *http)
+{
+    const char *cluster = http1_header(http, CLUSTER_ID_HEADER);
+    struct bytes body = http1_body(http);
+    if (cluster != NULL && strtoull(cluster, NULL, 16) != server->cluster_id) {
+        http1_respond_error(http, 412, "cluster ID mismatch");
+        return;
+    }
+    struct json *asked = json_parse((const char *)body.data, body.size, NULL);
+    if (!json_is(asked, JSON_OBJECT)) {
+        json_free(asked);
+        http1_respond_error(http, 400, "error unmarshalling request");
+        return;
+    }
+    struct request *request = request_new(REQUEST_PEER_HTTP, BUF_NO_LIMIT);
+    Etcdserverpb__HashKVRequest *hash = arena_zalloc(&request->arena, sizeof(*hash));
+    etcdserverpb__hash_kvrequest__init(hash);
+    hash->revision = json_path_i64(asked, "revision", 0);
+    json_free(asked);
+    request->message = &hash->base;
+    request->handle = http1_request_handle(http);
+    request->run = rpc_hash_kv;
+    server_submit(server, request);
+}
+
 static void on_peer_head(void *ctx, struct http1_request *request)
 {
     struct server *server = ctx;
@@ -198,6 +225,8 @@ static void on_peer_request(void *ctx, struct http1_request *request)
         serve_version(server, request, version_for_peers(server));
     } else if (strcmp(path, "/downgrade/enabled") == 0 && !post) {
         submit_peer(server, request, downgrade_now, NULL);
+    } else if (strcmp(path, "/members/hashkv") == 0 && !post) {
+        serve_hash_kv(server, request);
     } else if (strcmp(path, "/leases") == 0 && post) {
         submit_peer(server, request, peer_lease_renew,
                     &etcdserverpb__lease_keep_alive_request__descriptor);

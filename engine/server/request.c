@@ -155,6 +155,8 @@ static int http_status_of(enum etcd_error error)
         return 412;
     case ETCD_ERR_LEASE_NOT_PRIMARY:
     case ETCD_ERR_NOT_LEADER:
+    case ETCD_ERR_COMPACTED:
+    case ETCD_ERR_FUTURE_REV:
         return 400;
     case ETCD_ERR_TIMEOUT:
     case ETCD_ERR_TIMEOUT_WAIT_APPLIED:

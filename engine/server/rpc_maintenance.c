@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Maintenance and health: what this member says of itself, alarms, hashes, moving the leader. */
+#include <inttypes.h>
 #include <stdio.h>
 
 #include "base/alloc.h"
@@ -72,9 +73,32 @@ struct hash_job {
     uint64_t generation; /* of the store that it began in */
 };
 
+/* As Go writes the message; /members/hashkv is how members of etcd look for corruption. */
+static void hash_answer_peer(struct hash_job *job)
+{
+    struct server *server = job->server;
+    Etcdserverpb__ResponseHeader header;
+    struct buf body;
+    header_of(server, mvcc_revision(server->mvcc), &header);
+    buf_init(&body, BUF_NO_LIMIT);
+    buf_printf(&body,
+               "{\"header\":{\"cluster_id\":%" PRIu64 ",\"member_id\":%" PRIu64
+               ",\"revision\":%" PRId64 ",\"raft_term\":%" PRIu64 "},\"hash\":%" PRIu32
+               ",\"compact_revision\":%" PRId64 ",\"hash_revision\":%" PRId64 "}",
+               header.cluster_id, header.member_id, header.revision, header.raft_term,
+               job->hash.hash, job->hash.compact_revision, job->hash.hash_revision);
+    mvcc_hash_end(server->mvcc, &job->hash);
+    request_reply_plain(server, job->request, &body);
+    mem_free(job);
+}
+
 static void hash_answer(struct hash_job *job)
 {
     struct server *server = job->server;
+    if (job->request->origin == REQUEST_PEER_HTTP) {
+        hash_answer_peer(job);
+        return;
+    }
     Etcdserverpb__HashKVResponse response = ETCDSERVERPB__HASH_KVRESPONSE__INIT;
     Etcdserverpb__ResponseHeader header;
     header_of(server, mvcc_revision(server->mvcc), &header);

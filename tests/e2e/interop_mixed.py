@@ -45,7 +45,7 @@ class Ours(Member):
 
 def theirs(kind, suite, name):
     member = kind(suite, name)
-    member.flags = dict(kind.small_log)
+    member.flags = dict(kind.flags_here)
     member.snapshots_received = lambda: member.metric("etcd_network_snapshot_receive_success") or 0
     return member
 
@@ -253,6 +253,12 @@ def history_is_the_same(suite, version, members):
                     (done, wrong))
     keys = [m.ctl("get", "", "--prefix", "-w", "json").json() for m in members]
     suite.check(f"{version}: all the keys too", all(k["kvs"] == keys[0]["kvs"] for k in keys))
+    asked = quorate.json.dumps({"revision": end})
+    said = [quorate.json.loads(http("GET", m.peer + "/members/hashkv", asked)[1]) for m in members]
+    suite.equal(f"{version}: peers are told the same hash", len({(s["hash"], s["compact_revision"]) for s in said}), 1)
+    refused = http("GET", ours.peer + "/members/hashkv", '{"revision":1}')  # 3.4 hangs up here
+    suite.check(f"{version}: ours refuses what is compacted as etcd does", refused[0] == 400 and
+                "required revision has been compacted" in refused[1], refused)
     suite.equal(f"{version}: and the leases", len({tuple(sorted(m.ctl("lease", "list").lines())) for m in members}), 1)
 
 
@@ -264,6 +270,11 @@ def life(suite, version, members):
         start = time.monotonic()
         part(suite, version, members)
         print(f"  {version}: {part.__name__}: {time.monotonic() - start:.1f} s", flush=True)
+    checked = "finished peer corruption check" if version == "3.4" else '"number-of-peers-checked":2'
+    logs = "".join(m.log() for m in members if not is_ours(m))
+    suite.check(f"{version}: etcd's own check for corruption looked at ours and found nothing",
+                checked in logs and "mismatch" not in logs and members[0].ctl("alarm", "list").out == "",
+                logs.count("finished peer corruption check"))
     suite.check(f"{version}: nobody has panicked", not any("panic" in m.log() for m in members))
 
 

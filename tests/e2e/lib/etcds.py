@@ -52,12 +52,14 @@ def programs():
 def kind_of(version, path):
     """The class of members that run this etcd. entries_to_cut: about what must be written until its log is cut; 3.4
     keeps 5000 entries behind a snapshot whatever it is told."""
-    flags = {"snapshot-count": "100"}
+    # They compare hashes with their peers by themselves, at each start and all the time.
+    flags = {"snapshot-count": "100", "experimental-initial-corrupt-check": "true",
+             "experimental-corrupt-check-time": "2s"}
     if version != "3.4":
         flags["experimental-snapshot-catchup-entries"] = "10"
     cut = {"3.4": r"compacted raft log at (\d+)", "3.5": r'"compact-index":(\d+)'}
     return type("Etcd" + version.replace(".", ""), (Etcd,),
-                {"program": path, "version": version, "small_log": flags,
+                {"program": path, "version": version, "flags_here": flags,
                  "entries_to_cut": 5400 if version == "3.4" else 300,
                  "cut_pattern": cut.get(version, r'"saved snapshot[^"]*","snapshot-index":(\d+)'),
                  "cut_behind": 0 if version in cut else 10})
