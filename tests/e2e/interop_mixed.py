@@ -12,6 +12,8 @@ import subprocess
 import sys
 import tempfile
 import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib"))
 import quorate  # noqa: E402
@@ -420,10 +422,45 @@ def what_cannot_be_is_refused(suite):
     suite.contains("with a warning", ours.log(), "it cannot be held there any more")
 
 
+class Refusing(BaseHTTPRequestHandler):
+    """A peer port of a version that refuses ours."""
+
+    def do_GET(self):  # noqa: N802  (the name is that of http.server)
+        self.send_error(412, "incompatible version", "incompatible version")
+
+    do_POST = do_GET
+
+    def send_error(self, code, message=None, explain=None):
+        body = (message + "\n").encode()
+        self.send_response(code)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_):
+        pass
+
+
+def both_sides_say_why_they_do_not_talk(suite):
+    ours = Ours(suite, "ours").start()
+    refused = http("GET", ours.peer + "/raft/stream/message/1", headers={
+        "X-Server-Version": "9.1.0", "X-Min-Cluster-Version": "9.0.0", "X-Etcd-Cluster-ID": "1"})
+    suite.equal("a peer that needs a newer cluster is refused", (refused[0], refused[1].strip()),
+                (412, "incompatible version"))
+    suite.check("with both versions in the log", ours.wait_log("a peer of an incompatible version is refused") and
+                '"remote-min-cluster-version":"9.0.0"' in ours.log(), ours.log()[-500:])
+    stub = ThreadingHTTPServer(("127.0.0.1", quorate.free_port()), Refusing)
+    Thread(target=stub.serve_forever, daemon=True).start()
+    ours.ctl("member", "add", "other", "--learner", f"--peer-urls=http://127.0.0.1:{stub.server_port}")
+    suite.check("one that is refused says the reason that it was given", ours.wait_log('"reason":"incompatible version"'),
+                ours.log()[-800:])
+    stub.shutdown()
+
+
 def parts(wanted):
     """One function for each version and behaviour, so that the suite can name them."""
     shapes = (one_of_ours_with_two_of_theirs, two_of_ours_with_one_of_theirs, a_cluster_moves)
-    out = [what_cannot_be_is_refused]
+    out = [what_cannot_be_is_refused, both_sides_say_why_they_do_not_talk]
     for version in VERSIONS:
         if version not in PROGRAMS:
             continue
@@ -435,7 +472,7 @@ def parts(wanted):
                 shape(suite, version, kind)
             part.__name__ = f"{shape.__name__}_{version}"
             out.append(part)
-    return [p for p in out if any(w in p.__name__ for w in wanted)]
+    return [p for p in out if any(w in p.__name__ or (w == "refused" and p in out[:2]) for w in wanted)]
 
 
 def side_by_side():
