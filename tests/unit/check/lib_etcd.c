@@ -13,7 +13,7 @@ void etcd_init(struct etcd *etcd, struct history *history, struct arena *arena, 
     *etcd =
         (struct etcd){.history = history, .arena = arena, .key_count = key_count, .revision = 1};
     for (int i = 0; i < key_count; i++) {
-        char name[8];
+        char name[16];
         (void)snprintf(name, sizeof(name), "k%02d", i);
         etcd->keys[i].text = history_intern_str(history, name);
     }
