@@ -233,6 +233,8 @@ static bool is_lied_about(const struct cursor *cursor, const struct op *op)
         return op->kind == OP_SYNC && strstr(label, ".lmdb") != NULL;
     case LIE_RENAME_BEFORE_SYNC:
         return op->kind == OP_SYNC && is_flush_before_rename(cursor, op->node);
+    case LIE_SKIP_MARK_SYNC:
+        return op->kind == OP_SYNC && str_ends_with(label, ".mark");
     case LIE_NONE:
     case LIE_COUNT:
         break;

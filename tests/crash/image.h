@@ -22,6 +22,7 @@ enum crash_lie {
     LIE_SKIP_WAL_SYNC,      /* the log's files are never flushed */
     LIE_SKIP_STORE_SYNC,    /* LMDB's pages are not flushed before its meta page */
     LIE_RENAME_BEFORE_SYNC, /* files get their final name before they are flushed */
+    LIE_SKIP_MARK_SYNC,     /* the durability mark is not flushed */
     LIE_COUNT
 };
 

@@ -24,6 +24,8 @@ enum {
     NOTE_TRIED,  /* records that may be there */
     NOTE_SYNCED, /* records that must be there */
     NOTE_MARKED, /* records that the durability mark covers */
+    NOTE_PLACE,  /* that it names: the segment's sequence << 32, and the offset */
+    NOTE_ROTTEN, /* a start has said that the log is suspect */
     NOTE_SNAP,   /* the newest snapshot index that was promised */
 };
 
@@ -244,14 +246,22 @@ const struct scenario scenario_wal_append = {
     .recover = recover_append,
     .recover_every = 10,
     .limits = {.singles = 200, .randoms = 200},
+    .distinct_min = 7000,
 };
 
 /* ---- durability_mark ---- */
 
-static void mark_write(struct wal *wal, uint32_t covered)
+static void mark_write(struct wal *wal, const char *dir, uint32_t covered)
 {
+    char *wal_dir = wal_dir_of(dir);
+    struct wal_marker marker;
+    bool has_mark;
     wal_write_durability_mark(wal);
+    ASSERT(wal_marker_open(disk_posix(), wal_dir, &marker, &has_mark) == 0 && has_mark);
     record_note(NOTE_MARKED, covered);
+    record_note(NOTE_PLACE, marker.position.sequence << 32 | marker.position.offset);
+    wal_marker_close(&marker);
+    mem_free(wal_dir);
 }
 
 static void run_mark(const char *dir)
@@ -259,17 +269,17 @@ static void run_mark(const char *dir)
     struct wal *wal = create(dir);
     uint32_t covered = 0;
     uint64_t index = 1;
-    mark_write(wal, covered);
+    mark_write(wal, dir, covered);
     for (uint32_t round = 0; round < 10; round++) {
         batch(wal, index, 2, 1 + round / 4, 300 + round * 211);
         index += 2;
         if (round % 3 == 1) {
-            mark_write(wal, covered); /* between an append and its flush */
+            mark_write(wal, dir, covered); /* between an append and its flush */
         }
         flush(wal);
         covered = model.count;
         if (round % 3 != 1) {
-            mark_write(wal, covered);
+            mark_write(wal, dir, covered);
         }
     }
     batch(wal, index, 1, 4, 2500); /* beyond the last mark */
@@ -283,7 +293,10 @@ static bool spoil_sector(const char *dir, uint32_t which)
     char *wal_dir = wal_dir_of(dir);
     struct wal_segments segments;
     bool changed = false;
-    ASSERT(wal_segments_list(disk_posix(), wal_dir, &segments) == 0);
+    if (wal_segments_list(disk_posix(), wal_dir, &segments) != 0) {
+        mem_free(wal_dir);
+        return false;
+    }
     if (segments.count > 0) {
         char *path = wal_segment_path(wal_dir, &segments.items[segments.count - 1]);
         uint8_t before[SECTOR_BYTES];
@@ -308,20 +321,28 @@ static bool spoil_sector(const char *dir, uint32_t which)
     return changed;
 }
 
-/* Whether the spoiled sector begins below the durability mark. has_mark false: there is none yet.
- */
-static bool is_below_mark(const char *wal_dir, uint32_t which, bool *out_has_mark)
+/* Where the spoiled sector lies, as the durability mark that is there now says. */
+enum rot { ROT_NO_MARK, ROT_BEYOND_MARK, ROT_BELOW_MARK };
+
+static enum rot rot_judge(const struct crash_case *crash, const char *wal_dir)
 {
     struct wal_segments segments;
     struct wal_marker marker;
+    bool has_mark;
     ASSERT(wal_segments_list(disk_posix(), wal_dir, &segments) == 0);
-    ASSERT(wal_marker_open(disk_posix(), wal_dir, &marker, out_has_mark) == 0);
+    ASSERT(wal_marker_open(disk_posix(), wal_dir, &marker, &has_mark) == 0);
     struct wal_position at = {segments.items[segments.count - 1].sequence,
-                              (uint64_t)(which / 2) * SECTOR_BYTES, 0};
-    bool below = wal_position_compare(&at, &marker.position) < 0;
+                              (uint64_t)(crash->spoil / 2) * SECTOR_BYTES, 0};
+    const struct wal_position promised = {crash->notes[NOTE_PLACE] >> 32,
+                                          (uint32_t)crash->notes[NOTE_PLACE], 0};
+    bool below = marker.suspect || crash->notes[NOTE_ROTTEN] != 0 ||
+                 wal_position_compare(&at, &promised) < 0 ||
+                 wal_position_compare(&at, &marker.position) < 0;
     wal_marker_close(&marker);
     wal_segments_free(&segments);
-    return below;
+    return !has_mark && crash->notes[NOTE_CREATED] == 0 ? ROT_NO_MARK
+           : below                                      ? ROT_BELOW_MARK
+                                                        : ROT_BEYOND_MARK;
 }
 
 static int check_rot_below(const char *wal_dir, struct err *err)
@@ -348,27 +369,54 @@ static int check_rot_below(const char *wal_dir, struct err *err)
     return rc;
 }
 
+/* Not known to be durable: a cut as after any crash, and all below the mark stays. */
+static int check_rot_beyond(const struct crash_case *crash, struct err *err)
+{
+    uint64_t notes[NOTES_MAX];
+    memcpy(notes, crash->notes, sizeof(notes));
+    notes[NOTE_SYNCED] = notes[NOTE_MARKED];
+    struct crash_case beyond = {crash->dir, notes, -1};
+    return check_append(&beyond, err);
+}
+
 static int check_mark(const struct crash_case *crash, struct err *err)
 {
     if (crash->spoil < 0) {
         return check_append(crash, err);
     }
     char *wal_dir = wal_dir_of(crash->dir);
-    bool has_mark = false;
+    enum rot rot = rot_judge(crash, wal_dir);
+    int rc = rot == ROT_BELOW_MARK    ? check_rot_below(wal_dir, err)
+             : rot == ROT_BEYOND_MARK ? check_rot_beyond(crash, err)
+                                      : 0;
+    mem_free(wal_dir);
+    return rc;
+}
+
+/* A start on a rotten log: once it has said "suspect", no power cut washes that off. */
+static int recover_rot(const struct crash_case *crash, struct err *err)
+{
+    const struct raft_snapshot_mark none = {0};
+    char *wal_dir = wal_dir_of(crash->dir);
+    struct wal_contents contents;
+    struct wal *wal = NULL;
     int rc = 0;
-    bool below = is_below_mark(wal_dir, (uint32_t)crash->spoil, &has_mark);
-    if (has_mark && below) {
-        rc = check_rot_below(wal_dir, err);
-    } else if (has_mark) {
-        /* Not known to be durable: a cut as after any crash, and all below the mark stays. */
-        uint64_t notes[NOTES_MAX];
-        memcpy(notes, crash->notes, sizeof(notes));
-        notes[NOTE_SYNCED] = notes[NOTE_MARKED];
-        struct crash_case beyond = {crash->dir, notes, -1};
-        rc = check_append(&beyond, err);
+    if (rot_judge(crash, wal_dir) == ROT_BELOW_MARK) {
+        rc = open_log(wal_dir, &none, &wal, &contents, err);
+        if (rc == 0) {
+            record_note(NOTE_ROTTEN, 1);
+            wal_contents_free(&contents);
+            wal_close(wal);
+        }
+        rc = rc == E_CORRUPT ? 0 : rc; /* refused, nothing changed */
     }
     mem_free(wal_dir);
     return rc;
+}
+
+static int recover_mark(const struct crash_case *crash, struct err *err)
+{
+    return crash->spoil < 0 ? recover_append(crash, err) : recover_rot(crash, err);
 }
 
 const struct scenario scenario_durability_mark = {
@@ -376,11 +424,12 @@ const struct scenario scenario_durability_mark = {
     .prepare = prepare_member,
     .run = run_mark,
     .check = check_mark,
-    .recover = recover_append,
-    .recover_every = 20,
+    .recover = recover_mark,
+    .recover_every = 60,
     .spoils = 2 * SECTORS,
     .spoil = spoil_sector,
-    .limits = {.singles = 200, .randoms = 100},
+    .limits = {.singles = 60, .randoms = 30},
+    .distinct_min = 15000,
 };
 
 /* ---- wal_marks_and_purge ---- */
@@ -487,4 +536,5 @@ const struct scenario scenario_wal_marks_and_purge = {
     .recover = recover_marks,
     .recover_every = 50,
     .limits = {.singles = 16, .randoms = 24},
+    .distinct_min = 7200,
 };

@@ -22,10 +22,10 @@
 #define DISTINCT_MIN 20000u /* of all scenarios together */
 
 static const struct scenario *const SCENARIOS[] = {
-    &scenario_wal_append,   &scenario_durability_mark, &scenario_wal_marks_and_purge,
-    &scenario_store_batch,  &scenario_compaction,      &scenario_defragment,
-    &scenario_first_start,  &scenario_import,          &scenario_snapshot_install,
-    &scenario_whole_member,
+    &scenario_wal_append,     &scenario_durability_mark, &scenario_wal_marks_and_purge,
+    &scenario_store_batch,    &scenario_compaction,      &scenario_defragment,
+    &scenario_first_start,    &scenario_import,          &scenario_snapshot_install,
+    &scenario_suspect_member, &scenario_import_of_3_4,   &scenario_whole_member,
 };
 
 /* Which lies each scenario must notice (a lie about what it does not do changes nothing). */
@@ -39,6 +39,7 @@ static const struct proof PROOFS[] = {
     {&scenario_wal_append, LIE_RENAME_BEFORE_SYNC},
     {&scenario_durability_mark, LIE_SKIP_WAL_SYNC},
     {&scenario_durability_mark, LIE_SKIP_DIR_SYNC},
+    {&scenario_durability_mark, LIE_SKIP_MARK_SYNC},
     {&scenario_wal_marks_and_purge, LIE_SKIP_WAL_SYNC},
     {&scenario_wal_marks_and_purge, LIE_SKIP_DIR_SYNC},
     {&scenario_wal_marks_and_purge, LIE_RENAME_BEFORE_SYNC},

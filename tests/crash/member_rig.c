@@ -213,6 +213,18 @@ bool rig_compact(struct rig *rig, int64_t revision)
     return request_run(rig, &compact.base, rpc_compact);
 }
 
+bool rig_add_learner(struct rig *rig, const char *peer_url)
+{
+    Etcdserverpb__MemberAddRequest add = ETCDSERVERPB__MEMBER_ADD_REQUEST__INIT;
+    char *url = str_dup(peer_url);
+    add.peerurls = &url;
+    add.n_peerurls = 1;
+    add.islearner = true;
+    bool done = request_run(rig, &add.base, rpc_member_add);
+    mem_free(url);
+    return done;
+}
+
 void rig_commit(struct rig *rig)
 {
     batch_maybe_cut(rig->server, true);

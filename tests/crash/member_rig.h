@@ -30,6 +30,7 @@ bool rig_delete(struct rig *rig, const char *key);
 bool rig_txn(struct rig *rig, const char *put_key, const char *delete_key);
 bool rig_grant(struct rig *rig, int64_t id);
 bool rig_revoke(struct rig *rig, int64_t id);
+bool rig_add_learner(struct rig *rig, const char *peer_url);
 bool rig_compact(struct rig *rig, int64_t revision);
 
 /* What it has applied goes into the store, as when the batch timer fires. */

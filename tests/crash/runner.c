@@ -28,6 +28,7 @@ struct walk {
     struct subset_limits limits;
     char *image_dir;
     uint32_t point, wanted_point, wanted_subset;
+    int spoil; /* done to the image that this start is of; -1: nothing */
     bool is_again;
     bool found;
 };
@@ -50,8 +51,9 @@ static struct {
 
 const char *lie_name(enum crash_lie lie)
 {
-    static const char *const NAMES[LIE_COUNT] = {"none", "skip-dir-sync", "skip-wal-sync",
-                                                 "skip-store-sync", "rename-before-sync"};
+    static const char *const NAMES[LIE_COUNT] = {
+        "none",          "skip-dir-sync", "skip-wal-sync", "skip-store-sync", "rename-before-sync",
+        "skip-mark-sync"};
     return NAMES[lie];
 }
 
@@ -117,7 +119,7 @@ static const char *op_text(const struct journal *journal, uint32_t point)
 /* ---- one image ---- */
 
 static bool walk_each(struct walk *walk);
-static void start_again(struct walk *walk, const struct selection *selection);
+static void start_again(struct walk *walk, const struct selection *selection, int spoil);
 
 static void image_keep(const struct walk *walk, const struct selection *selection, int spoil)
 {
@@ -125,7 +127,7 @@ static void image_keep(const struct walk *walk, const struct selection *selectio
     (void)mkdir(dir, 0700);
     tree_clear(dir);
     image_write(&walk->cursor, selection, dir);
-    if (spoil >= 0) {
+    if (spoil >= 0 && !walk->is_again) {
         (void)walk->run->scenario->spoil(dir, (uint32_t)spoil);
     }
     printf("image kept in %s, after: %s\n", dir, op_text(walk->cursor.journal, walk->point));
@@ -186,35 +188,41 @@ static bool on_selection(void *ctx, uint32_t index, const struct selection *sele
         return true;
     }
     image_write(&walk->cursor, selection, walk->image_dir);
-    image_judge(walk, selection, -1);
-    if (!walk->is_again && !run->is_stopped && run->scenario->recover != NULL) {
-        start_again(walk, selection);
-    }
+    image_judge(walk, selection, walk->spoil);
+    start_again(walk, selection, -1);
     return !run->is_stopped;
 }
 
-/* All writes have arrived; then something is damaged. Numbered behind the subsets. */
-static void spoil_all(struct walk *walk)
+/* Damages the image in which all that is pending has arrived, or none of it. */
+static void spoil_one(struct walk *walk, bool arrived, uint32_t first)
 {
     const struct scenario *scenario = walk->run->scenario;
     size_t width = walk->cursor.unit_count + walk->cursor.dir_op_count + 1;
-    bool *all = mem_alloc(width);
-    memset(all, 1, width);
-    struct selection selection = {all, all};
+    bool *flags = mem_alloc(width);
+    memset(flags, arrived ? 1 : 0, width);
+    struct selection selection = {flags, flags};
     uint64_t hash = image_hash(&walk->cursor, &selection);
     for (uint32_t i = 0; !walk->run->is_stopped && i < scenario->spoils; i++) {
-        current.subset = SPOIL_FIRST + i;
-        if (!is_asked_for(walk, SPOIL_FIRST + i)) {
+        current.subset = first + i;
+        if (!is_asked_for(walk, first + i)) {
             continue;
         }
         image_write(&walk->cursor, &selection, walk->image_dir);
         if (scenario->spoil(walk->image_dir, i) && is_new(walk, bytes_hash(hash, &i, sizeof(i)))) {
             image_judge(walk, &selection, (int)i);
+            start_again(walk, &selection, (int)i);
         } else {
             tree_clear(walk->image_dir);
         }
     }
-    mem_free(all);
+    mem_free(flags);
+}
+
+/* Numbered behind the subsets. */
+static void spoil_all(struct walk *walk)
+{
+    spoil_one(walk, true, SPOIL_FIRST);
+    spoil_one(walk, false, SPOIL_FIRST + walk->run->scenario->spoils);
 }
 
 /* ---- a walk over a journal ---- */
@@ -270,20 +278,24 @@ static char *folder_make(const char *work, const char *name)
  * A second power cut, during the start on this image: the start is recorded, and what it has made
  * sure of by its notes holds from then on.
  */
-static void start_again(struct walk *outer, const struct selection *selection)
+static void start_again(struct walk *outer, const struct selection *selection, int spoil)
 {
     struct run *run = outer->run;
     const struct options *options = run->options;
     bool is_asked = options->again_point != ANY;
-    if (outer->wanted_subset != ANY ? !is_asked
-                                    : run->judged_count % run->scenario->recover_every != 0) {
+    if (outer->is_again || run->is_stopped || run->scenario->recover == NULL ||
+        (outer->wanted_subset != ANY ? !is_asked
+                                     : run->judged_count % run->scenario->recover_every != 0)) {
         return;
     }
     char *dir = folder_make(run->work, "again");
     struct err err = {{0}};
     image_write(&outer->cursor, selection, dir);
+    if (spoil >= 0) {
+        (void)run->scenario->spoil(dir, (uint32_t)spoil);
+    }
     record_start(dir);
-    struct crash_case crash = {dir, outer->cursor.notes, -1};
+    struct crash_case crash = {dir, outer->cursor.notes, spoil};
     int rc = run->scenario->recover(&crash, &err);
     struct journal *journal = record_stop();
     run->starts++;
@@ -291,6 +303,7 @@ static void start_again(struct walk *outer, const struct selection *selection)
         failure_note(outer, err.text);
     }
     struct walk walk = {.run = run,
+                        .spoil = spoil,
                         .limits = {4, 4},
                         .image_dir = folder_make(run->work, "again-image"),
                         .wanted_point = options->again_point,
@@ -374,6 +387,7 @@ void scenario_run(const struct options *options, const struct scenario *scenario
                       .work = work,
                       .is_terminal = !options->quiet && isatty(1) != 0};
     struct walk walk = {.run = &run,
+                        .spoil = -1,
                         .limits = scenario->limits,
                         .image_dir = folder_make(work, "image"),
                         .wanted_point = options->point,

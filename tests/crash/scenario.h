@@ -28,8 +28,8 @@ struct scenario {
      * from then on, closes. Done on one of so many images. NULL: none. */
     int (*recover)(const struct crash_case *crash, struct err *err);
     uint32_t recover_every;
-    /* Damage beyond a power cut, on images in which all writes have arrived: how many kinds, and
-     * doing one. false: it would change nothing. NULL: none. */
+    /* Damage beyond a power cut, on images in which all that is pending has arrived, or none of it:
+     * how many kinds, and doing one. false: it would change nothing. NULL: none. */
     uint32_t spoils;
     bool (*spoil)(const char *dir, uint32_t which);
     struct subset_limits limits;
@@ -43,8 +43,10 @@ extern const struct scenario scenario_store_batch;
 extern const struct scenario scenario_compaction;
 extern const struct scenario scenario_defragment;
 extern const struct scenario scenario_snapshot_install;
+extern const struct scenario scenario_suspect_member;
 extern const struct scenario scenario_first_start;
 extern const struct scenario scenario_import;
+extern const struct scenario scenario_import_of_3_4;
 extern const struct scenario scenario_whole_member;
 
 #endif

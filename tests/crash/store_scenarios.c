@@ -262,6 +262,7 @@ const struct scenario scenario_store_batch = {
     .run = run_batches,
     .check = check_batches,
     .limits = {.singles = 8, .randoms = 10},
+    .distinct_min = 3200,
 };
 
 /* ---- compaction ---- */
@@ -460,6 +461,7 @@ const struct scenario scenario_compaction = {
     .run = run_compaction,
     .check = check_compaction,
     .limits = {.singles = 6, .randoms = 8},
+    .distinct_min = 4200,
 };
 
 /* ---- defragment ---- */
@@ -488,4 +490,5 @@ const struct scenario scenario_defragment = {
     .run = run_defragment,
     .check = check_store,
     .limits = {.singles = 8, .randoms = 10},
+    .distinct_min = 1700,
 };
