@@ -518,9 +518,8 @@ def judge(chaos, world, load, said):
     with open(path, "wb") as target:
         with open(load.path, "rb") as source:
             shutil.copyfileobj(source, target)
-        for at, member in world.lives_by_id():
-            if member:
-                target.write(f"restart {at} {member:x}\n".encode())
+        for at, member in world.lives:
+            target.write(f"restart {at} {member:x}\n".encode())
     if said["missing"]:
         chaos.error(f"after the faults: {said['missing']} did not come")
     program = os.path.join(w.TOOLS, "quorate-check")

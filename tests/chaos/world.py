@@ -284,7 +284,7 @@ class World:
         """flags: of all members; engine_flags: of those that are not etcd's."""
         self.folder, self.flags, self.engine_flags = folder, flags, engine_flags
         self.lives_lock = threading.Lock()
-        self.lives = []  # (time, member): processes that started or ended
+        self.lives = []  # (time, member id): processes that started or ended
         os.environ["ETCDCTL_API"] = "3"
         self.network = Network(len(programs), folder)
         self.members = [Member(self, i + 1, program, disks[i]) for i, program in enumerate(programs)]
@@ -294,7 +294,8 @@ class World:
 
     def note_life(self, member):
         with self.lives_lock:
-            self.lives.append((time.monotonic_ns(), member))
+            if member.id:  # the first start needs no note
+                self.lives.append((time.monotonic_ns(), member.id))
 
     def place(self, number):
         return self.members[number - 1]
@@ -332,11 +333,6 @@ class World:
         ids = self.member_list()
         for member in self.members:
             member.id = ids[member.peer][0]
-        for at, (_, member) in enumerate(self.lives):
-            self.lives[at] = (self.lives[at][0], member.id)
-
-    def lives_by_id(self):
-        return [(at, who if isinstance(who, int) else who.id) for at, who in self.lives]
 
     def keep(self, target):
         """Copies what the members' disks hold, so that it outlives the namespaces."""
