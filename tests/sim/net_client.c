@@ -18,6 +18,7 @@ struct http1_client {
     uint64_t exchange_id; /* 0: no connection */
     struct buf head, body;
     bool is_busy, is_dead;
+    bool is_snapshot;
     bool is_sent;     /* the head is on its way */
     bool body_ended;  /* all of the request is queued */
     bool is_answered; /* the answer's head was given */
@@ -183,6 +184,7 @@ int http1_client_start(struct http1_client *client, const struct http1_client_ex
     int node = sim_node_of_url(client->config.url.text);
     client->is_busy = true;
     client->exchange = *exchange;
+    client->is_snapshot = strcmp(exchange->path, "/raft/snapshot") == 0; /* borrowed until now */
     client->is_sent = false;
     client->is_answered = false;
     client->status = 0;
@@ -217,8 +219,7 @@ int http1_client_start(struct http1_client *client, const struct http1_client_ex
 static void draw_break(const struct http1_client *client, struct net_exchange *exchange)
 {
     const struct sim_net_faults *faults = &net_state()->faults;
-    if (strcmp(client->exchange.path, "/raft/snapshot") == 0 &&
-        net_chance(faults->snapshot_break_ppm)) {
+    if (client->is_snapshot && net_chance(faults->snapshot_break_ppm)) {
         uint64_t size = client->exchange.on_room != NULL ? client->exchange.body_size
                                                          : client->exchange.body.size;
         exchange->break_at_bytes = 1 + rng_below(sim_rng(SIM_RNG_NET), size == 0 ? 1 : size);
