@@ -69,7 +69,9 @@ static void random_change(struct cluster *cluster, struct node *node)
             cluster, node,
             rng_below(&cluster->rng, 3) == 0 ? RAFT_CONF_REMOVE_NODE : RAFT_CONF_ADD_NODE, id);
     } else if (voters > 2 && node->raft->role == RAFT_LEADER) {
-        cluster_propose_change(cluster, node, RAFT_CONF_REMOVE_NODE, id);
+        cluster_propose_change(
+            cluster, node,
+            rng_below(&cluster->rng, 4) == 0 ? RAFT_CONF_ADD_LEARNER : RAFT_CONF_REMOVE_NODE, id);
     }
 }
 
@@ -100,6 +102,13 @@ void cluster_random_client(struct cluster *cluster)
     case 5:
         if (rng_below(&cluster->rng, 16) == 0) {
             raft_transfer_leader(at->raft, 1 + rng_below(&cluster->rng, cluster->node_count));
+        }
+        break;
+    case 6:
+        if (cluster->options.faults && rng_below(&cluster->rng, 32) == 0) {
+            raft_campaign(node->raft);
+        } else if (cluster->options.faults && rng_below(&cluster->rng, 64) == 0) {
+            raft_step_down(at->raft);
         }
         break;
     default:
