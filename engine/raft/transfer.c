@@ -12,11 +12,14 @@ static void transfer_finish(struct raft *raft, uint64_t target)
 static void transfer_start(struct raft *raft, uint64_t target)
 {
     struct raft_progress *member = raft_member(raft, target);
-    if (member == NULL || member->is_learner || target == raft->id ||
-        raft->transfer_target == target) {
+    if (member == NULL || member->is_learner || raft->transfer_target == target) {
         return;
     }
-    raft->transfer_target = target; /* an earlier one is given up */
+    raft->transfer_target = RAFT_NO_ID; /* an earlier one is given up */
+    if (target == raft->id) {
+        return;
+    }
+    raft->transfer_target = target;
     raft->election_elapsed = 0;     /* it has to end within an election timeout from now */
     if (member->match_index == raft->log.last_index) {
         transfer_finish(raft, target);
