@@ -151,8 +151,9 @@ struct history_event {
 };
 
 /* One message of a watch, in the order of arrival. Without events and flags it is a progress
- * notification; one that answers a WatchProgressRequest (watch_id -1) has watch 0 and its stream.
- */
+ * notification; one that answers a WatchProgressRequest (watch_id -1) has watch 0 and its stream:
+ * it is for the watches of the stream whose created message stands before it and that have not been
+ * canceled since. */
 struct history_message {
     uint64_t watch, stream;
     uint64_t time_ns, member;

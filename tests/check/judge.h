@@ -34,6 +34,7 @@ struct judge_evidence {
 struct judge_cause {
     uint32_t op;    /* JUDGE_NONE: a lease's end */
     uint32_t lease; /* index in the model */
+    bool is_only;   /* nothing else came in question */
 };
 
 /* The first thing of a step that does not fit. */
@@ -66,7 +67,9 @@ struct judge {
     struct judge_cause *causes; /* by revision, where owner is JUDGE_NONE */
     uint32_t *looks_at;         /* by revision: where its looks begin in looks; last + 2 of them */
     uint32_t *looks;            /* operations that show the state after a revision */
-    uint32_t *evidence_at;      /* by revision: chain in evidence */
+    uint32_t *events_at;        /* by revision: where its events begin in events; as looks_at */
+    const struct history_event **events;
+    uint32_t *evidence_at; /* by revision: chain in evidence */
     struct judge_evidence *evidence;
     uint32_t evidence_count, evidence_capacity;
     uint32_t *writer_at; /* by text: chain in writers */
@@ -160,6 +163,8 @@ int64_t judge_search_retry(struct judge *judge, int64_t revision);
 void judge_search_passed(struct judge *judge, int64_t revision);
 /* True when mismatches at this revision were dealt with before. */
 bool judge_search_is_settled(const struct judge *judge, int64_t revision);
+/* True when a gap's effect is open, so that a mismatch may be the fault of a choice. */
+bool judge_search_is_open(const struct judge *judge);
 /* True when what was told of the revision agrees with the replay after it. */
 bool judge_evidence_holds(struct judge *judge, int64_t revision);
 

@@ -151,6 +151,9 @@ static void check_ends(struct judge *judge)
         }
         struct judge_lease *lease = &judge->leases[cause.lease];
         judge->verdict->lease_ends++;
+        if (!cause.is_only) { /* it may have been a deletion, and the lease lives on */
+            continue;
+        }
         lease->ended_ns = BASE_MIN(lease->ended_ns, judge_first_seen(judge, revision));
         if (judge_lease_is_early(judge, cause.lease, revision)) {
             judge_violation(

@@ -446,6 +446,34 @@ static void prepare_looks(struct judge *judge)
     judge->looks_at = starts;
 }
 
+/* Events of watches show states as well: what they tell of the key, and of the key before. */
+static void prepare_events(struct judge *judge)
+{
+    const struct history *history = judge->history;
+    size_t size = (size_t)judge->last + 2;
+    uint32_t *starts = mem_array(size + 1, sizeof(*starts));
+    for (size_t i = 0; i < history->message_count; i++) {
+        for (uint32_t j = 0; j < history->messages[i].event_count; j++) {
+            int64_t revision = history->messages[i].events[j].kv.mod_revision;
+            starts[revision > 0 && revision <= judge->last ? revision + 1 : 1]++;
+        }
+    }
+    for (size_t i = 1; i <= size; i++) {
+        starts[i] += starts[i - 1];
+    }
+    judge->events = mem_array(starts[size] + 1u, sizeof(*judge->events));
+    uint32_t *next = mem_dup(starts, (size + 1) * sizeof(*starts));
+    for (size_t i = 0; i < history->message_count; i++) {
+        for (uint32_t j = 0; j < history->messages[i].event_count; j++) {
+            const struct history_event *event = &history->messages[i].events[j];
+            int64_t revision = event->kv.mod_revision;
+            judge->events[next[revision > 0 && revision <= judge->last ? revision : 0]++] = event;
+        }
+    }
+    mem_free(next);
+    judge->events_at = starts;
+}
+
 /* ---- all ---- */
 
 void judge_prepare(struct judge *judge)
@@ -454,12 +482,15 @@ void judge_prepare(struct judge *judge)
     prepare_seen(judge);
     prepare_owners(judge);
     judge->causes = mem_alloc(((size_t)judge->last + 2) * sizeof(*judge->causes));
-    memset(judge->causes, 0xff, ((size_t)judge->last + 2) * sizeof(*judge->causes));
+    for (int64_t i = 0; i < judge->last + 2; i++) {
+        judge->causes[i] = (struct judge_cause){JUDGE_NONE, JUDGE_NONE, false};
+    }
     judge->is_covered = mem_array((size_t)judge->last + 2, sizeof(*judge->is_covered));
     prepare_unknown(judge);
     prepare_writers(judge);
     prepare_evidence(judge);
     prepare_looks(judge);
+    prepare_events(judge);
     prepare_compactions(judge);
 }
 
@@ -471,6 +502,8 @@ void judge_free(struct judge *judge)
     mem_free(judge->causes);
     mem_free(judge->looks_at);
     mem_free(judge->looks);
+    mem_free(judge->events_at);
+    mem_free(judge->events);
     mem_free(judge->evidence_at);
     mem_free(judge->evidence);
     mem_free(judge->writer_at);

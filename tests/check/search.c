@@ -160,19 +160,23 @@ struct candidates {
     uint64_t seen_ns;
     struct judge_cause *well, *poorly;
     uint32_t well_count, poorly_count;
-    bool takes_used; /* also what another gap uses */
+    uint32_t fit_count; /* with those that other gaps use */
+    bool takes_used;    /* also what another gap uses */
 };
 
 static void candidate_add(struct candidates *all, struct judge_cause cause)
 {
     struct judge_search *search = all->judge->search;
-    if (cause.op != LEASE_CAUSE && (all->judge->history->ops[cause.op].invoke_ns > all->seen_ns ||
-                                    search->gap_of[cause.op] == JUDGE_NONE ||
-                                    (search->gap_of[cause.op] != 0 && !all->takes_used))) {
+    if (cause.op != LEASE_CAUSE && all->judge->history->ops[cause.op].invoke_ns > all->seen_ns) {
         return;
     }
     enum fit fit = cause_fit(all->judge, all->revision, cause);
     if (fit == FIT_NOT) {
+        return;
+    }
+    all->fit_count++;
+    if (cause.op != LEASE_CAUSE && (search->gap_of[cause.op] == JUDGE_NONE ||
+                                    (search->gap_of[cause.op] != 0 && !all->takes_used))) {
         return;
     }
     uint32_t *count = fit == FIT_WELL ? &all->well_count : &all->poorly_count;
@@ -190,7 +194,7 @@ static void add_writers(struct candidates *all, uint32_t value)
     for (uint32_t i = judge->writer_at[value]; i != JUDGE_NONE; i = judge->writers[i].next) {
         uint32_t op = judge->writers[i].op;
         if (op != last && judge->history->ops[op].outcome == HISTORY_UNKNOWN) {
-            candidate_add(all, (struct judge_cause){op, 0});
+            candidate_add(all, (struct judge_cause){.op = op});
         }
         last = op;
     }
@@ -203,7 +207,7 @@ static void add_lease_of(struct candidates *all, uint32_t key)
     struct model_lease *lease = now == NULL ? NULL : model_lease(&all->judge->model, now->lease);
     if (lease != NULL) {
         uint32_t index = (uint32_t)(lease - all->judge->model.leases);
-        candidate_add(all, (struct judge_cause){LEASE_CAUSE, index});
+        candidate_add(all, (struct judge_cause){.op = LEASE_CAUSE, .lease = index});
     }
 }
 
@@ -212,7 +216,7 @@ static void add_all(struct candidates *all)
 {
     const struct judge *judge = all->judge;
     for (uint32_t i = judge->unknown_count; i-- > 0;) {
-        candidate_add(all, (struct judge_cause){judge->unknown[i], 0});
+        candidate_add(all, (struct judge_cause){.op = judge->unknown[i]});
     }
 }
 
@@ -238,7 +242,7 @@ static bool candidates_find(struct candidates *all)
         if (all->well_count > 0 || is_unique) {
             return all->takes_used && all->well_count > 0;
         }
-        all->poorly_count = 0; /* all of them come again */
+        all->poorly_count = all->fit_count = 0; /* all of them come again */
     }
     all->takes_used = is_covered;
     add_all(all);
@@ -247,7 +251,7 @@ static bool candidates_find(struct candidates *all)
     }
     for (uint32_t i = 0; !is_any && i < judge->model.lease_count; i++) {
         if (judge->model.leases[i].alive > 0) {
-            candidate_add(all, (struct judge_cause){LEASE_CAUSE, i});
+            candidate_add(all, (struct judge_cause){.op = LEASE_CAUSE, .lease = i});
         }
     }
     return is_covered && all->well_count > 0;
@@ -344,7 +348,7 @@ static void gap_mismatch(struct judge *judge, int64_t revision)
 /* Nobody explains it: what was told of it is taken as it is, so that the replay can go on. */
 static void gap_adopt(struct judge *judge, int64_t revision)
 {
-    judge->causes[revision] = (struct judge_cause){LEASE_CAUSE, JUDGE_NONE};
+    judge->causes[revision] = (struct judge_cause){LEASE_CAUSE, JUDGE_NONE, false};
     for (uint32_t i = judge->evidence_at[revision]; i != JUDGE_NONE; i = judge->evidence[i].next) {
         const struct judge_evidence *told = &judge->evidence[i];
         if (!told->is_delete && !told->has_versions) {
@@ -401,9 +405,18 @@ static bool gap_open(struct judge *judge, int64_t revision)
         gap_mismatch(judge, revision);
         return false;
     }
+    if (all.well_count == 0 && search->open > 0 && !judge_search_is_settled(judge, revision)) {
+        judge_mismatch(
+            judge, poorly[0].op == LEASE_CAUSE ? CHECK_LEASE_EARLY : CHECK_WATCH_RELIABLE, revision,
+            "revision %lld can only be what a watch should have shown, or a lease's end "
+            "before its time",
+            (long long)revision);
+        return false;
+    }
     struct gap *gap = gap_push(search, revision);
     gap->candidates = mem_dup(all.well_count > 0 ? well : poorly, count * sizeof(*well));
     gap->count = count;
+    gap->candidates[0].is_only = all.fit_count == 1;
     gap->is_settled = is_settled;
     search->open += !is_settled;
     judge->verdict->choices += count > 1;
@@ -447,6 +460,11 @@ bool judge_search_explain(struct judge *judge, int64_t revision)
 }
 
 /* ---- the search ---- */
+
+bool judge_search_is_open(const struct judge *judge)
+{
+    return judge->search->open > 0;
+}
 
 bool judge_search_is_settled(const struct judge *judge, int64_t revision)
 {

@@ -75,7 +75,7 @@ static int find_key(const struct etcd *etcd, uint32_t text)
             return i;
         }
     }
-    ASSERT(!"a key of this world");
+    ASSERT(false); /* all requests are about keys of this world */
     return -1;
 }
 

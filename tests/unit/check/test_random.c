@@ -25,6 +25,7 @@ struct totals {
 
 static void must_pass(uint64_t seed, const struct world_options *options, struct totals *totals)
 {
+    uint64_t steps_max = options->unknown_percent > 20 ? 20000 : 2000000;
     struct history history;
     struct check_config config;
     static struct check_verdict verdict;
@@ -32,6 +33,7 @@ static void must_pass(uint64_t seed, const struct world_options *options, struct
     world_run(seed, options, &history);
     check_config_init(&config);
     config.clock_drift_ppm = 0;
+    config.search_steps_max = steps_max;
 
     check_run(&history, &config, &verdict);
 
@@ -100,11 +102,25 @@ static void a_correct_store_that_is_watched_in_part_is_never_accused(void **stat
     assert_true(totals.choices > 0 && totals.steps > 0);
 }
 
+static void a_store_that_loses_every_fourth_answer_is_never_accused(void **state)
+{
+    (void)state;
+    struct totals totals = {0};
+    for (uint64_t seed = 1; seed <= seeds(500); seed++) {
+        struct world_options options = {
+            .operations = 150, .clients = 8, .keys = 6, .unknown_percent = 25};
+        must_pass(200000 + seed, &options, &totals);
+    }
+    print_totals("many unknown", &totals);
+    assert_true(totals.steps > 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_correct_store_that_is_watched_whole_is_never_accused),
         cmocka_unit_test(a_correct_store_that_is_watched_in_part_is_never_accused),
+        cmocka_unit_test(a_store_that_loses_every_fourth_answer_is_never_accused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
