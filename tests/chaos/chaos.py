@@ -226,20 +226,48 @@ class Chaos:
             for member in taken:
                 member.lock.release()
 
-    def unplug(self, member, chance):
-        """SIGKILL, and what was not synced is gone."""
-        member.kill()
-        if member.disk.kind != "faultfs":
-            return "its disk is a real one"
-        lost = member.disk.fs.cut(chance.randrange(1 << 30), chance.choice((0, 0, 50, 90)))
-        return f"{lost['lost']} sectors and {lost['names']} names lost, {lost['kept']} sectors kept"
+    def unplug(self, members, chance):
+        """The power goes for all of them at once: SIGKILL, and what was not synced is gone. Their syncs are slow just
+        before, so that something is under way; what was, is not synced either. The words for the log."""
+        faulty = [m for m in members if m.disk.kind == "faultfs"]
+        delay = chance.choice((0, 20, 100, 400))
+        for member in faulty if delay else []:
+            member.disk.fs.tell("delay-fsync", delay)
+        if delay:
+            time.sleep(chance.uniform(0, 0.4))
+        for member in members:
+            member.is_down = True
+            if member.is_running():
+                member.process.send_signal(signal.SIGKILL)
+        for member in faulty:
+            member.disk.fs.tell("fail-fsync", -1)
+            member.disk.fs.tell("delay-fsync", 0)
+        for member in members:
+            member.kill()
+            self.world.note_life(member)
+        words = []
+        for member in members:
+            if member.disk.kind != "faultfs":
+                words.append(f"{member.name}: its disk is a real one")
+                continue
+            lost = member.disk.fs.cut(chance.randrange(1 << 30), chance.choice((0, 0, 50, 90)))
+            member.failures_seen = self.failures(member)
+            words.append(f"{member.name}: {lost['lost']} sectors and {lost['names']} names lost, "
+                         f"{lost['kept']} sectors kept")
+        return "; ".join(words)
+
+    @staticmethod
+    def failures(member):
+        """Syncs and writes that its disk has failed so far."""
+        said = member.disk.fs.tell("stat")
+        return said["syncs_failed"] + said["writes_failed"]
 
     def power_one(self, chance):
         member = self.take(chance, disk="faultfs")
         if not member:
             return
         try:
-            self.fault("power cut", f"{member.name}: {self.unplug(member, chance)}")
+            self.fault("power cut", self.unplug([member], chance))
             self.rest(chance.uniform(0.05, 2))
             member.start()
         finally:
@@ -250,10 +278,7 @@ class Chaos:
         if not taken:
             return
         try:
-            for member in taken:  # all are dead before any disk loses something
-                member.kill()
-            text = "; ".join(f"{m.name}: {self.unplug(m, chance)}" for m in taken)
-            self.fault("power cut of all", text)
+            self.fault("power cut of all", self.unplug(taken, chance))
             self.rest(chance.uniform(0.05, 1))
             for member in taken:
                 member.start()
@@ -272,13 +297,11 @@ class Chaos:
             member.may_exit = True
             member.disk.fs.tell(what, 1 if chance.random() < 0.7 else -1)
             stopped = w.wait_for(lambda: not member.is_running(), STOPS_BY_ITSELF_SECONDS)
-            failed = member.disk.fs.tell("stat")
-            if not stopped and failed["syncs_failed"] + failed["writes_failed"] > member.failures_seen:
+            if not stopped and self.failures(member) > member.failures_seen:
                 self.error(f"{member.name} goes on after a {what}: {member.log_tail(600)}")
             elif not stopped:
                 self.log(f"  {member.name} wrote nothing meanwhile")
-            member.failures_seen = failed["syncs_failed"] + failed["writes_failed"]
-            self.unplug(member, chance)
+            self.log("  " + self.unplug([member], chance))
             member.start()
         finally:
             member.may_exit = False
@@ -453,10 +476,11 @@ class Chaos:
                    (self.net_ring, 2), (self.net_slow, 3), (self.net_hold, 2))
         machines = ((self.stop_one, 5), (self.kill_one, 5), (self.kill_all, 1), (self.power_one, 4),
                     (self.power_all, 2), (self.disk_fails, 3), (self.disk_full, 2), (self.disk_slow, 2))
-        lanes = [threading.Thread(target=self.lane, args=(1, network, (0.5, 4))),
-                 threading.Thread(target=self.lane, args=(2, machines, (0.3, 3))),
-                 threading.Thread(target=self.lane, args=(REPLACING_LANE, ((self.replace, 1),), (2, 10))),
-                 threading.Thread(target=self.watch_exits)]
+        schedule = [(1, network, (0.5, 4)), (2, machines, (0.3, 3)), (REPLACING_LANE, ((self.replace, 1),), (2, 10))]
+        if len(self.world.members) > 3:  # five stand more
+            schedule.append((4, machines, (0.3, 3)))
+        lanes = [threading.Thread(target=self.lane, args=lane) for lane in schedule]
+        lanes.append(threading.Thread(target=self.watch_exits))
         for lane in lanes:
             lane.start()
         self.over.wait(self.options.seconds)

@@ -28,7 +28,7 @@ NAMESPACES = ["unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", 
 
 
 def spans_of(total, chance):
-    """How long each pause is: most near the election timeout (in its multiples, negative), some of seconds, few long."""
+    """How long each pause is: most near the election timeout (in its multiples, negative), some seconds, few long."""
     spans = []
     for i in range(total):
         if i % 5 < 3:
@@ -173,7 +173,8 @@ def main():
         (total["done"] == options.count, f"{options.count} pauses were not made"),
         (total["moved"] >= options.count // 3, "leaders kept their lead: the pauses were no test"),
         (total["late"] > options.count, "no read waited for a member that stood still: the pauses were no test"),
-        (total["stale"] == 0, "stale reads: " + "; ".join(s for r in results for s in r["stories"])[:3000])) if not holds]
+        (total["stale"] == 0, "stale reads: " + "; ".join(s for r in results for s in r["stories"])[:3000]),
+    ) if not holds]
     for text in failures:
         print("FAIL - " + text, flush=True)
     if failures:
