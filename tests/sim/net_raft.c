@@ -180,6 +180,21 @@ static uint64_t draw_arrival(const struct net_exchange *exchange, struct net_lin
     return at;
 }
 
+/* Raft stands any message twice but a proposal, which it takes for another one: that is why it
+ * travels on a stream that brings each at most once, and so it is here. */
+static bool may_come_twice(struct bytes whole)
+{
+    struct raft_message message = {0};
+    if (whole.size < FRAME_BYTES || whole.data[0] == CODEC_MSGAPP_MESSAGE ||
+        raftpb_message_decode(bytes_of(whole.data + FRAME_BYTES, whole.size - FRAME_BYTES),
+                              &message) != 0) {
+        return true; /* entries for a follower, or a heartbeat of the stream */
+    }
+    bool is_proposal = message.type == RAFT_MSG_PROP;
+    raft_message_clear(&message);
+    return !is_proposal;
+}
+
 void net_raft_send(struct net_exchange *exchange, struct bytes data)
 {
     struct net *net = net_state();
@@ -200,7 +215,7 @@ void net_raft_send(struct net_exchange *exchange, struct bytes data)
         uint64_t at = draw_arrival(exchange, link, whole.size);
         struct net_packet *packet = packet_new(exchange, buf_bytes(&whole), false);
         sim_at(at, packet_due, packet_ctx(packet));
-        if (net_chance(net->faults.duplicate_ppm)) {
+        if (net_chance(net->faults.duplicate_ppm) && may_come_twice(buf_bytes(&whole))) {
             struct net_packet *copy = packet_new(exchange, buf_bytes(&whole), true);
             net->counts.duplicated++;
             uint64_t later = rng_below(sim_rng(SIM_RNG_NET), net->faults.duplicate_later_ns + 1);

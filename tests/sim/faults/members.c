@@ -10,6 +10,7 @@
 #include "base/assert.h"
 #include "engine/proto/rpc.pb-c.h"
 #include "engine/server/internal.h"
+#include "tests/sim/disk.h"
 
 #define LOOK_NS          UINT64_C(300000000)
 #define CALL_NS          UINT64_C(3000000000)
@@ -27,7 +28,9 @@ enum goal {
 struct member_slot {
     bool is_wanted, is_voter, is_damaged, is_abandoned, was_formed;
     int holds, start_fails;
-    uint64_t id; /* 0: not known yet */
+    uint64_t id;           /* 0: not known yet */
+    uint64_t counted_life; /* whose failed start was looked at */
+    bool was_sick;         /* the disk, when that life began */
     enum goal goal;
     char cluster[SETUP_TEXT_MAX];
 };
@@ -54,9 +57,17 @@ static void adjust(void *ctx, struct server_config *config)
     config->backend_batch_interval_ms = options->batch_ms;
 }
 
+static bool disk_is_sick(int slot)
+{
+    const struct sim_disk_faults *faults = sim_disk_faults(sim_node_disk(slot));
+    return faults->sync_error_ppm + faults->write_error_ppm + faults->read_error_ppm > 0 ||
+           faults->free_bytes != UINT64_MAX;
+}
+
 static void slot_start(int slot)
 {
     struct member_slot *member = &all.slots[slot];
+    member->was_sick = disk_is_sick(slot);
     setup_start(slot, member->cluster, member->was_formed, adjust, &all.options);
 }
 
@@ -67,10 +78,18 @@ static void slot_wipe(int slot)
 }
 
 /* One that cannot start although nobody touched its data is a bug; one that was damaged refuses
- * rightly, and is replaced. */
+ * rightly, and is replaced. Who joins needs the others for it, and a disk that works is needed
+ * anyway. */
 static void start_failed(int slot)
 {
     struct member_slot *member = &all.slots[slot];
+    if (member->counted_life == sim_life(slot)) {
+        return;
+    }
+    member->counted_life = sim_life(slot);
+    if (member->was_sick || disk_is_sick(slot) || (!member->was_formed && all.changing == slot)) {
+        return;
+    }
     member->start_fails++;
     if (member->start_fails < START_FAILS_MAX) {
         return;
@@ -217,6 +236,8 @@ static void step_add(int slot, const Etcdserverpb__MemberListResponse *list)
     const Etcdserverpb__Member *listed = listed_by_url(list, sim_node_url(slot, true));
     if (listed == NULL) {
         ask_add(slot);
+    } else if (sim_node_failed_to_start(slot) && member->is_wanted) {
+        write_cluster(slot, list); /* the others may have changed since */
     } else if (!member->is_wanted) {
         member->id = listed->id;
         member->is_wanted = true;
