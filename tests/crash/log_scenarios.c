@@ -425,11 +425,11 @@ const struct scenario scenario_durability_mark = {
     .run = run_mark,
     .check = check_mark,
     .recover = recover_mark,
-    .recover_every = 60,
+    .recover_every = 20,
     .spoils = 2 * SECTORS,
     .spoil = spoil_sector,
-    .limits = {.singles = 60, .randoms = 30},
-    .distinct_min = 15000,
+    .limits = {.singles = 120, .randoms = 60},
+    .distinct_min = 9800,
 };
 
 /* ---- wal_marks_and_purge ---- */

@@ -10,6 +10,7 @@
 
 struct rig {
     struct server_config config;
+    struct clock_seam clock;
     struct server *server; /* NULL: closed */
     uint32_t answered, succeeded;
 };
