@@ -28,6 +28,7 @@ SNAPSHOTS = (("500", "100"), ("2000", "500"), ("10000", "5000"))
 STOPS_BY_ITSELF_SECONDS = 15
 HEAL_SECONDS = 90
 REPLACING_LANE, REPLACING_REST = 3, 4
+CUT_AFTER_STOP = 0.7
 SANITIZER_MARKS = ("ERROR: AddressSanitizer", "ERROR: LeakSanitizer", "WARNING: ThreadSanitizer", "runtime error:")
 
 
@@ -184,17 +185,27 @@ class Chaos:
     # ---- processes and disks ----
 
     def stop_one(self, chance):
-        member = (self.take_leader() if chance.random() < 0.5 else None) or self.take(chance)
+        """A leader may also be cut off until after it went on, so that nothing tells it of its successor."""
+        leader = self.take_leader() if chance.random() < 0.6 else None
+        member = leader or self.take(chance)
         if not member:
             return
         span = self.stop_span(chance)
+        is_cut = leader is not None and chance.random() < 0.5
+        others = [i for i in self.places() if i != member.place]
         try:
-            self.fault("stopped", f"{member.name} for {span:.1f} s")
+            self.fault("stopped and cut off" if is_cut else "stopped", f"{member.name} for {span:.1f} s")
             member.process.send_signal(signal.SIGSTOP)
             try:
+                if is_cut:
+                    self.world.network.cut(f"stop-{member.place}", [pair for i in others for pair in
+                                                    ((member.place, i), (i, member.place))])
                 self.rest(span)
             finally:
                 member.process.send_signal(signal.SIGCONT)
+                if is_cut:
+                    self.rest(CUT_AFTER_STOP)
+                    self.world.network.heal(f"stop-{member.place}")
         finally:
             member.lock.release()
 
@@ -230,7 +241,7 @@ class Chaos:
         """The power goes for all of them at once: SIGKILL, and what was not synced is gone. Their syncs are slow just
         before, so that something is under way; what was, is not synced either. The words for the log."""
         faulty = [m for m in members if m.disk.kind == "faultfs"]
-        delay = chance.choice((0, 20, 100, 400))
+        delay = chance.choice((0, 50, 200, 400))
         for member in faulty if delay else []:
             member.disk.fs.tell("delay-fsync", delay)
         if delay:
@@ -295,7 +306,8 @@ class Chaos:
         try:
             self.fault("failed write" if what == "fail-write" else "failed fsync", member.name)
             member.may_exit = True
-            member.disk.fs.tell(what, 1 if chance.random() < 0.7 else -1)
+            # That of the log alone, or whichever comes first, or all.
+            member.disk.fs.tell(what, *chance.choice(((1, ".wal"), (1, ".wal"), (1,), (-1,))))
             stopped = w.wait_for(lambda: not member.is_running(), STOPS_BY_ITSELF_SECONDS)
             if not stopped and self.failures(member) > member.failures_seen:
                 self.error(f"{member.name} goes on after a {what}: {member.log_tail(600)}")
@@ -475,7 +487,7 @@ class Chaos:
         network = ((self.net_one_way, 3), (self.net_deaf, 2), (self.net_isolate, 4), (self.net_split, 2),
                    (self.net_ring, 2), (self.net_slow, 3), (self.net_hold, 2))
         machines = ((self.stop_one, 5), (self.kill_one, 5), (self.kill_all, 1), (self.power_one, 4),
-                    (self.power_all, 2), (self.disk_fails, 3), (self.disk_full, 2), (self.disk_slow, 2))
+                    (self.power_all, 3), (self.disk_fails, 3), (self.disk_full, 2), (self.disk_slow, 2))
         schedule = [(1, network, (0.5, 4)), (2, machines, (0.3, 3)), (REPLACING_LANE, ((self.replace, 1),), (2, 10))]
         if len(self.world.members) > 3:  # five stand more
             schedule.append((4, machines, (0.3, 3)))

@@ -31,19 +31,20 @@ void faultctl_init(struct faultctl *ctl, const char *socket_path, uint64_t fsync
 }
 
 /* True when this one is to fail; counts down. */
-static bool take_failure(int64_t *left)
+static bool take_failure(const struct faultctl *ctl, int64_t *left, const struct faultnode *node)
 {
-    if (*left > 0) {
-        (*left)--;
-        return true;
+    if (*left == 0 || (ctl->fail_suffix[0] != '\0' &&
+                       (node->name == NULL || !str_ends_with(node->name, ctl->fail_suffix)))) {
+        return false;
     }
-    return *left < 0;
+    *left -= *left > 0 ? 1 : 0;
+    return true;
 }
 
-int faultctl_before_write(struct faultctl *ctl)
+int faultctl_before_write(struct faultctl *ctl, const struct faultnode *file)
 {
     ctl->writes++;
-    if (take_failure(&ctl->fail_writes)) {
+    if (take_failure(ctl, &ctl->fail_writes, file)) {
         ctl->writes_failed++;
         return -EIO;
     }
@@ -71,7 +72,7 @@ int faultctl_sync(struct faultctl *ctl, struct faultnode *node, uint64_t at, uin
 {
     sync_wait(ctl);
     ctl->syncs++;
-    if (take_failure(&ctl->fail_syncs)) {
+    if (take_failure(ctl, &ctl->fail_syncs, node)) {
         ctl->syncs_failed++;
         faultdisk_sync_fails(node);
         return -EIO;
@@ -178,10 +179,10 @@ static bool run(struct faultctl *ctl, struct request *request)
         ctl->disk.is_full = true;
     } else if (!number_of(request, 1, -1, &number)) {
         return false;
-    } else if (strcmp(what, "fail-fsync") == 0) {
-        ctl->fail_syncs = number;
-    } else if (strcmp(what, "fail-write") == 0) {
-        ctl->fail_writes = number;
+    } else if (strcmp(what, "fail-fsync") == 0 || strcmp(what, "fail-write") == 0) {
+        *(what[5] == 'f' ? &ctl->fail_syncs : &ctl->fail_writes) = number;
+        snprintf(ctl->fail_suffix, sizeof(ctl->fail_suffix), "%s",
+                 request->count > 2 ? request->words[2] : "");
     } else if (strcmp(what, "delay-fsync") == 0 && number >= 0) {
         ctl->delay_ms = (uint64_t)number;
         ctl->turn += number == 0 ? 1 : 0;

@@ -27,6 +27,7 @@ struct faultctl {
     uint64_t turn;      /* counts "clear" and "cut": who waits then waits no longer */
     int64_t fail_syncs; /* how many still fail; negative: all */
     int64_t fail_writes;
+    char fail_suffix[32]; /* only of files whose names end so */
     uint64_t syncs, syncs_failed, writes, writes_failed;
     faultctl_forget_fn forget;
     void *forget_ctx;
@@ -35,7 +36,7 @@ struct faultctl {
 void faultctl_init(struct faultctl *ctl, const char *socket_path, uint64_t fsync_us);
 
 /* 0, or -EIO when this write is to fail. Under the lock. */
-int faultctl_before_write(struct faultctl *ctl);
+int faultctl_before_write(struct faultctl *ctl, const struct faultnode *file);
 
 /*
  * Makes the bytes of [at, at + size) durable (size 0: all of the node), as slow and as well as was

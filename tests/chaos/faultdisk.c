@@ -81,6 +81,7 @@ void faultnode_unref(struct faultdisk *disk, struct faultnode *node, uint64_t co
     }
     mem_free(node->pages);
     mem_free(node->touched);
+    mem_free(node->name);
     list_remove(&node->all);
     mem_free(node);
 }
@@ -117,6 +118,10 @@ static void name_add(struct list *names, const char *name, struct faultnode *tar
     entry->name = str_dup(name);
     entry->target = target;
     faultnode_ref(target);
+    if (!str_equal(target->name, name)) {
+        mem_free(target->name);
+        target->name = str_dup(name);
+    }
     list_append(names, &entry->node);
 }
 

@@ -39,6 +39,7 @@ struct faultnode {
     uint64_t number;
     uint64_t refs;
     bool is_folder;
+    char *name; /* that it was given last */
     mode_t mode;
     uint64_t changed_ns;
     /* file */

@@ -223,7 +223,7 @@ static void fs_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t si
     struct faultctl *ctl = ctl_of(req);
     pthread_mutex_lock(&ctl->lock);
     struct faultnode *file = node_of(ctl, ino);
-    int rc = faultctl_before_write(ctl);
+    int rc = faultctl_before_write(ctl, file);
     if (rc == 0) {
         rc = faultdisk_write(&ctl->disk, file, (uint64_t)at, data, size);
     }

@@ -128,6 +128,15 @@ class OneDisk(unittest.TestCase):
         self.assertEqual(self.read("a"), b"good")
         self.assertEqual(self.disk.tell("stat")["syncs_failed"], 1)
 
+    def test_syncs_may_fail_for_some_files_alone(self):
+        self.disk.tell("fail-fsync", 1, ".wal")
+        self.write("a.db", b"x", sync=True)
+        self.write("b.tmp", b"x")
+        os.rename(self.path("b.tmp"), self.path("b.wal"))
+        with self.assertRaises(OSError):
+            self.write("b.wal", b"y", sync=True)
+        self.write("b.wal", b"y", sync=True)
+
     def test_writes_fail_when_told_and_when_it_is_full(self):
         self.write("a", b"x" * 4096)
         self.disk.tell("fail-write", 1)
@@ -173,9 +182,10 @@ class OneDisk(unittest.TestCase):
         self.sync_folder()
         for seed in range(3):
             process = subprocess.Popen([sys.executable, "-c", script, self.path("n")], stdout=subprocess.PIPE)
-            time.sleep(0.3)
+            told = process.stdout.readline().split()  # it is under way
+            time.sleep(0.1)
             process.send_signal(signal.SIGKILL)
-            told = process.communicate()[0].split()
+            told += process.communicate()[0].split()
             self.disk.cut(seed, 50)
             self.assertGreaterEqual(int(self.read("n") or b"0"), int(told[-1]))
 
