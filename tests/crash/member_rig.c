@@ -81,6 +81,7 @@ int rig_open(struct rig *rig, const char *dir, struct err *err)
                                        .seed = 1};
     server->watch_hub = watch_hub_new(&watch, server->mvcc);
     loop_set_turn_end(server->wal_worker.loop, wal_flush_turn, server);
+    store_commits_start(server);
     state_start(server);
     timers_stop(server);
     cluster_sync_peers(server);
