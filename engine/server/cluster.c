@@ -18,6 +18,7 @@
 
 #define FIELD_CLUSTER_MEMBER_ATTR_SET 1301u
 #define META_CONF_STATE               "confState"
+#define SUSPECT_NUDGE_MS              3000u
 
 /* ---- what the log says ---- */
 
@@ -278,6 +279,7 @@ static void published(struct server *server, struct request *request, enum etcd_
 {
     (void)request;
     server->publishing = false;
+    server->republish = server->republish && error != ETCD_OK;
     if (error == ETCD_OK && !server->published) {
         server->published = true;
         LOG_INFO("published local member to cluster through raft",
@@ -343,13 +345,28 @@ void cluster_publish(struct server *server)
         return;
     }
     server->publishing = true;
-    if (is_published(server)) {
+    if (is_published(server) && !server->republish) {
         published(server, NULL, ETCD_OK);
     } else if (cluster_uses_v3_membership(server)) {
         publish_v3(server);
     } else {
         publish_v2(server);
     }
+}
+
+/* A suspect member is proved by a write that follows its question (engine/raft/suspect.c). In a
+ * cluster where nobody writes it makes one itself: it says again who it is. */
+void cluster_nudge_when_suspect(struct server *server)
+{
+    uint64_t now = server_now_ms(server);
+    if (!server->suspect || server->publishing || !server->published ||
+        now < server->next_nudge_ms) {
+        return;
+    }
+    server->next_nudge_ms = now + SUSPECT_NUDGE_MS;
+    server->published = false;
+    server->republish = true;
+    cluster_publish(server);
 }
 
 /* ---- leadership ---- */

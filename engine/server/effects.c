@@ -174,6 +174,12 @@ void persist_drop(struct server *server)
         persist_job_free(job);
     }
     server->persist_later_last = NULL;
+    while (server->wal_jobs != NULL) { /* came with the end */
+        struct persist_job *job = server->wal_jobs;
+        server->wal_jobs = job->next;
+        persist_job_free(job);
+    }
+    server->wal_jobs_last = NULL;
 }
 
 /* ---- applying ---- */

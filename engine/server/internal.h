@@ -242,6 +242,8 @@ struct server {
     bool ended; /* the last word is said: nothing is handed to other threads any more */
     struct completion *end_done; /* told when nothing of the state thread's runs elsewhere */
     bool raising_alarm, published, publishing, version_proposed, snapshotting, removed, stopping;
+    bool republish;         /* also when everybody knows */
+    uint64_t next_nudge_ms; /* see cluster_nudge_when_suspect */
     struct list lease_forwards;     /* keep-alives that wait for a leader */
     struct list compaction_waiters; /* physical=true */
     struct list transfer_waiters;
@@ -444,6 +446,7 @@ void io_snapshot_arrived(struct server *server, struct raft_message *message, co
 
 void cluster_on_role_change(struct server *server);
 void cluster_publish(struct server *server);
+void cluster_nudge_when_suspect(struct server *server);
 void cluster_sync_peers(struct server *server);
 
 /* A peer URL of the leader; NULL without one, or when it is this member. Borrowed. */

@@ -247,6 +247,7 @@ static void on_housekeeping(void *ctx)
     streams_check_leader(server);
     watch_hub_tick(server->watch_hub, (int64_t)server_now_ms(server));
     cluster_publish(server);
+    cluster_nudge_when_suspect(server);
     compactor_check(server);
     metrics_refresh(server);
 }

@@ -36,6 +36,7 @@ struct client_call {
     bool require_leader;
     sim_answer_fn on_answer;
     void *ctx;
+    bool is_broken;         /* nothing that the node says reaches the client any more */
     bool is_over;           /* the client has heard the end, or does not listen any more */
     uint64_t server_handle; /* a handler of the node has it; 0: none */
     struct list items;
@@ -430,9 +431,27 @@ static void say(struct client_call *call, struct word *word)
     sim_at(at, hear, word);
 }
 
+/* True when what the node says is lost, and the connection with it. */
+static bool word_fails(struct client_call *call)
+{
+    if (!call->is_broken && node_call_fails(SIM_CALL_SEND) != 0) {
+        call->is_broken = true;
+        sim_memory_world();
+        send_item(call, CALL_RESET, bytes_of(NULL, 0));
+        if (!call->is_over) {
+            lose(call, "sim: the connection has broken");
+        }
+        sim_memory_back();
+    }
+    return call->is_broken;
+}
+
 void call_answer(uint64_t handle, struct bytes message)
 {
     struct client_call *call = find(handle);
+    if (word_fails(call)) {
+        return;
+    }
     sim_memory_world();
     struct word *word = mem_zalloc(sizeof(*word));
     word->call = handle;
@@ -447,6 +466,9 @@ void call_answer(uint64_t handle, struct bytes message)
 void call_finish(uint64_t handle, enum grpc_code code, const char *text)
 {
     struct client_call *call = find(handle);
+    if (word_fails(call)) {
+        return;
+    }
     sim_memory_world();
     struct word *word = mem_zalloc(sizeof(*word));
     word->call = handle;

@@ -23,6 +23,11 @@ void disk_begin(struct sim_disk *disk, const char *what, const char *path)
     }
 }
 
+int disk_fails(struct sim_disk *disk, enum sim_call_kind kind)
+{
+    return disk->fails == NULL ? 0 : disk->fails(disk->fails_ctx, kind);
+}
+
 bool disk_chance(struct sim_disk *disk, uint32_t ppm)
 {
     return ppm != 0 && rng_below(disk->rng, PPM) < ppm;
@@ -124,8 +129,11 @@ static int sim_open(void *ctx, const char *path, enum disk_open_mode mode,
         disk_begin(disk, "create", path);
         disk_spend(disk, 0);
     }
+    int rc = disk_fails(disk, SIM_CALL_OPEN);
+    if (rc != 0) {
+        return rc;
+    }
     sim_memory_world();
-    int rc = 0;
     struct sim_inode *inode = NULL;
     if (mode == DISK_CREATE) {
         rc = open_create(disk, path, &inode);
@@ -172,6 +180,10 @@ static void sim_close(struct disk_file *file)
 static int sim_read_at(struct disk_file *file, uint64_t offset, void *data, size_t size,
                        size_t *out_read)
 {
+    int rc = disk_fails(file->disk, SIM_CALL_READ);
+    if (rc != 0) {
+        return rc;
+    }
     if (file->inode->is_dir || disk_chance(file->disk, file->disk->faults.read_error_ppm)) {
         return E_IO;
     }
@@ -202,13 +214,14 @@ static bool misdirect(struct disk_file *file, uint64_t wanted, size_t size, uint
     return true;
 }
 
-static int write_inner(struct disk_file *file, uint64_t offset, const void *data, size_t size)
+/* rc: it has failed already. */
+static int write_inner(struct disk_file *file, uint64_t offset, const void *data, size_t size,
+                       int rc)
 {
     struct sim_disk *disk = file->disk;
     struct sim_inode *inode = file->inode;
-    int rc = 0;
-    if (disk_chance(disk, disk->faults.write_error_ppm)) {
-        rc = E_IO;
+    if (rc != 0 || disk_chance(disk, disk->faults.write_error_ppm)) {
+        rc = rc != 0 ? rc : E_IO;
         size = (size_t)rng_below(disk->rng, size + 1);
     }
     uint64_t wanted = BASE_MAX(inode->content.now_bytes, offset + size);
@@ -240,8 +253,9 @@ static int sim_write_at(struct disk_file *file, uint64_t offset, const void *dat
     if (file->inode->object_class != NULL) {
         return E_UNSUPPORTED;
     }
+    int rc = disk_fails(file->disk, SIM_CALL_WRITE);
     sim_memory_world();
-    int rc = write_inner(file, offset, data, size);
+    rc = write_inner(file, offset, data, size, rc);
     sim_memory_back();
     return rc;
 }
@@ -251,14 +265,14 @@ static int sim_sync(struct disk_file *file)
     struct sim_disk *disk = file->disk;
     disk_begin(disk, "sync", file->path);
     disk_spend(disk, disk->faults.sync_ns);
-    int rc = 0;
+    int rc = disk_fails(disk, SIM_CALL_SYNC);
     sim_memory_world();
-    if (disk_chance(disk, disk->faults.sync_error_ppm)) {
+    if (rc != 0 || disk_chance(disk, disk->faults.sync_error_ppm)) {
         size_t left = content_sync_fail(&file->inode->content, disk->rng);
         struct sim_disk_damage damage = {SIM_DAMAGE_SYNC_LOST, str_dup(file->path), 0, 0,
                                          (uint64_t)left * SIM_SECTOR_BYTES};
         disk_note_damage(disk, &damage);
-        rc = E_IO;
+        rc = rc != 0 ? rc : E_IO;
     } else {
         content_sync(&file->inode->content);
     }
@@ -273,8 +287,9 @@ static int sim_truncate(struct disk_file *file, uint64_t size)
     if (file->mode == DISK_READ || file->inode->object_class != NULL) {
         return E_IO;
     }
-    if (disk_chance(file->disk, file->disk->faults.write_error_ppm)) {
-        return E_IO;
+    int rc = disk_fails(file->disk, SIM_CALL_WRITE);
+    if (rc != 0 || disk_chance(file->disk, file->disk->faults.write_error_ppm)) {
+        return rc != 0 ? rc : E_IO;
     }
     sim_memory_world();
     content_resize(&file->inode->content, size);
@@ -297,8 +312,11 @@ static int sim_lock(struct disk_file *file)
     if (holder != NULL && holder != file) {
         return E_IN_USE;
     }
-    file->inode->lock_holder = file;
-    return 0;
+    int rc = disk_fails(file->disk, SIM_CALL_OPEN);
+    if (rc == 0) {
+        file->inode->lock_holder = file;
+    }
+    return rc;
 }
 
 /* ---- names ---- */
@@ -308,8 +326,12 @@ static int sim_rename(void *ctx, const char *from, const char *to)
     struct sim_disk *disk = ctx;
     disk_begin(disk, "rename", to);
     disk_spend(disk, 0);
+    int rc = disk_fails(disk, SIM_CALL_RENAME);
+    if (rc != 0) {
+        return rc;
+    }
     sim_memory_world();
-    int rc = disk_names_rename(disk, from, to);
+    rc = disk_names_rename(disk, from, to);
     sim_memory_back();
     return rc;
 }
@@ -319,8 +341,12 @@ static int sim_remove(void *ctx, const char *path)
     struct sim_disk *disk = ctx;
     disk_begin(disk, "remove", path);
     disk_spend(disk, 0);
+    int rc = disk_fails(disk, SIM_CALL_REMOVE);
+    if (rc != 0) {
+        return rc;
+    }
     sim_memory_world();
-    int rc = disk_names_remove(disk, path);
+    rc = disk_names_remove(disk, path);
     sim_memory_back();
     return rc;
 }
@@ -329,8 +355,12 @@ static int sim_make_dir(void *ctx, const char *path)
 {
     struct sim_disk *disk = ctx;
     disk_begin(disk, "make_dir", path);
+    int rc = disk_fails(disk, SIM_CALL_OPEN);
+    if (rc != 0) {
+        return rc;
+    }
     sim_memory_world();
-    int rc = disk_names_make_dir(disk, path);
+    rc = disk_names_make_dir(disk, path);
     sim_memory_back();
     return rc;
 }
@@ -338,6 +368,10 @@ static int sim_make_dir(void *ctx, const char *path)
 static int sim_list_dir(void *ctx, const char *path, disk_list_fn each, void *each_ctx)
 {
     struct sim_disk *disk = ctx;
+    int rc = disk_fails(disk, SIM_CALL_OPEN);
+    if (rc != 0) {
+        return rc;
+    }
     sim_memory_world();
     struct sim_inode *dir = path_find(disk, path);
     struct sim_names names = {0}; /* of their own: each may change the directory */
@@ -363,8 +397,11 @@ static int sim_sync_dir(void *ctx, const char *path)
     struct sim_disk *disk = ctx;
     disk_begin(disk, "sync_dir", path);
     disk_spend(disk, disk->faults.sync_ns);
+    int rc = disk_fails(disk, SIM_CALL_SYNC);
     sim_memory_world();
-    int rc = disk_chance(disk, disk->faults.sync_error_ppm) ? E_IO : disk_names_sync(disk, path);
+    if (rc == 0) {
+        rc = disk_chance(disk, disk->faults.sync_error_ppm) ? E_IO : disk_names_sync(disk, path);
+    }
     sim_memory_back();
     return rc;
 }
@@ -458,6 +495,12 @@ void sim_disk_set_faults(struct sim_disk *disk, const struct sim_disk_faults *fa
 const struct sim_disk_faults *sim_disk_faults(const struct sim_disk *disk)
 {
     return &disk->faults;
+}
+
+void sim_disk_set_fails(struct sim_disk *disk, sim_disk_fails_fn fails, void *ctx)
+{
+    disk->fails = fails;
+    disk->fails_ctx = ctx;
 }
 
 void holder_add(struct sim_disk *disk, struct sim_holder *holder)

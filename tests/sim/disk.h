@@ -26,6 +26,7 @@
 
 #include "base/rng.h"
 #include "base/seam/disk.h"
+#include "tests/sim/calls.h"
 
 #define SIM_SECTOR_BYTES 512u
 
@@ -43,6 +44,8 @@ struct sim_disk_faults {
     uint32_t writeback_ppm; /* after a write: the system writes some unsynced sectors by itself */
     uint64_t free_bytes;    /* what is left, counted down and up by the disk; UINT64_MAX: no limit.
                              * Writes beyond give E_NO_SPACE after what still fitted. */
+    uint64_t reserve_bytes; /* with less than so much left a store's commit says E_AGAIN and has
+                             * done nothing, as the store that is shipped does; 0: it finds out. */
 };
 
 /* What a power cut does to the bytes that were not synced. */
@@ -58,11 +61,16 @@ struct sim_disk_hooks {
     void (*called)(void *ctx, const char *what, const char *path);
 };
 
+/* Asked at each call of a kind but SIM_CALL_ALLOCATE and SIM_CALL_SEND, after called: not 0, and the
+ * call fails with that E_*. */
+typedef int (*sim_disk_fails_fn)(void *ctx, enum sim_call_kind kind);
+
 struct sim_disk *sim_disk_new(struct rng *rng, const struct sim_disk_hooks *hooks);
 void sim_disk_free(struct sim_disk *disk);
 const struct disk_seam *sim_disk_seam(struct sim_disk *disk);
 void sim_disk_set_faults(struct sim_disk *disk, const struct sim_disk_faults *faults);
 const struct sim_disk_faults *sim_disk_faults(const struct sim_disk *disk);
+void sim_disk_set_fails(struct sim_disk *disk, sim_disk_fails_fn fails, void *ctx); /* NULL: none */
 
 /* Makes a directory and those above it, durable at once, as a volume that is mounted is there. No
  * hook is called, nothing fails. */

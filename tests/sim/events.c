@@ -142,6 +142,11 @@ uint64_t sim_now_ns(void)
     return queue.now_ns;
 }
 
+uint64_t events_made_count(void)
+{
+    return queue.sequence;
+}
+
 uint64_t events_run_count(void)
 {
     return queue.run_count;

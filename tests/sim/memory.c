@@ -75,6 +75,7 @@ static struct {
     struct region *current; /* NULL: the world */
     struct slab *pool[3];   /* kept from world to world */
     size_t pool_bytes;
+    uint64_t world_calls;
     int depth;
     int fill; /* -1: as it comes */
 } memory = {.fill = -1};
@@ -253,6 +254,11 @@ void memory_use(struct region *region)
     memory.current = region;
 }
 
+uint64_t memory_world_calls(void)
+{
+    return memory.world_calls;
+}
+
 int memory_depth(void)
 {
     return memory.depth;
@@ -289,6 +295,7 @@ static void *take(size_t size, int fill)
         if (region == NULL) { /* before a world begins and after it has ended */
             memory.world = region = region_new();
         }
+        memory.world_calls++;
     } else {
         node_allocates();
     }
@@ -336,6 +343,7 @@ void mem_free(void *ptr)
     }
     struct head *head = head_of(ptr);
     struct region *owner = head->owner;
+    memory.world_calls += owner == memory.world ? 1 : 0;
     owner->live--;
     head->magic = MAGIC_FREE;
     if (head->class == CLASS_LARGE) {

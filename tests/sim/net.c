@@ -68,6 +68,18 @@ void sim_net_set_tap(sim_net_tap tap, void *ctx)
     the_net.tap_ctx = ctx;
 }
 
+void sim_net_set_send_tap(sim_net_send_tap tap, void *ctx)
+{
+    the_net.send_tap = tap;
+    the_net.send_tap_ctx = ctx;
+}
+
+int net_send_fails(void)
+{
+    bool asked = the_net.send_tap != NULL && sim_node() != SIM_NOBODY;
+    return asked ? the_net.send_tap(the_net.send_tap_ctx) : 0;
+}
+
 /* ---- draws ---- */
 
 bool net_chance(uint32_t ppm)

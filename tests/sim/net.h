@@ -77,6 +77,12 @@ struct raft_message;
 typedef void (*sim_net_tap)(void *ctx, int from, int to, const struct raft_message *message);
 void sim_net_set_tap(sim_net_tap tap, void *ctx);
 
+/* Asked for each Raft message that a node gives to a stream and each piece of an HTTP exchange that
+ * it sends: not 0, and a message alone is lost, or, with E_CLOSED and for all else, the connection
+ * breaks there. NULL: nobody. */
+typedef int (*sim_net_send_tap)(void *ctx);
+void sim_net_set_send_tap(sim_net_send_tap tap, void *ctx);
+
 /* snapshots and fetches (requests of engine/peer's peer_fetch) that were begun; late: messages that
  * reached another connection, or another life, than the one they were sent to. */
 struct sim_net_counts {

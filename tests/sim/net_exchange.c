@@ -235,6 +235,10 @@ static void push(struct net_exchange *exchange, enum net_way way, enum net_unit_
 void net_exchange_push(struct net_exchange *exchange, enum net_way way, enum net_unit_kind kind,
                        int status, struct bytes data)
 {
+    if (kind != NET_CLOSE && net_send_fails() != 0) {
+        net_exchange_break(exchange);
+        return;
+    }
     sim_memory_world();
     push(exchange, way, kind, status, data, 0);
     sim_memory_back();

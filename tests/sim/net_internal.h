@@ -106,11 +106,16 @@ struct net {
     struct map exchanges_by_id, packets_by_id;
     sim_net_tap tap;
     void *tap_ctx;
+    sim_net_send_tap send_tap;
+    void *send_tap_ctx;
 };
 
 /* The one network. */
 struct net *net_state(void);
 uint64_t net_id_new(void);
+
+/* Of the node whose code runs: this one is lost. 0: it is sent. */
+int net_send_fails(void);
 
 /* ---- draws (net.c) ---- */
 

@@ -200,12 +200,18 @@ void net_raft_send(struct net_exchange *exchange, struct bytes data)
     struct net *net = net_state();
     struct net_link *link = net_link_of(exchange->server_node, exchange->client_node);
     struct buf whole;
+    int fails = net_send_fails();
     sim_memory_world();
     buf_init(&whole, BUF_NO_LIMIT);
     make_whole(exchange, data, &whole); /* also what is lost counts for the decoder */
     net->counts.sent++;
     if (exchange->client == NULL || exchange->is_broken) {
         net->counts.lost++; /* the other end has let go, this one has not heard of it */
+    } else if (fails != 0) {
+        net->counts.lost++;
+        if (fails == E_CLOSED) {
+            net_exchange_break(exchange);
+        }
     } else if (net_chance(net->faults.loss_ppm)) {
         net->counts.lost++;
         if (net_chance(NET_BROKEN_BY_LOSS_PPM)) {

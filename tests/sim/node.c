@@ -36,6 +36,11 @@ struct node {
 
 static struct node nodes[SIM_NODES_MAX];
 
+static struct {
+    sim_call_tap tap;
+    void *ctx;
+} calls;
+
 static struct node *node_at(int number)
 {
     ASSERT(number >= 0 && number < SIM_NODES_MAX);
@@ -115,6 +120,31 @@ static void on_disk_call(void *ctx, const char *what, const char *path)
     char why[256];
     snprintf(why, sizeof(why), "killed at a disk call: %s %s", what, path);
     sim_die(false, why);
+}
+
+int node_call_fails(enum sim_call_kind kind)
+{
+    return calls.tap == NULL || sim_node() == SIM_NOBODY ? 0
+                                                         : calls.tap(calls.ctx, sim_node(), kind);
+}
+
+static int on_disk_fails(void *ctx, enum sim_call_kind kind)
+{
+    (void)ctx;
+    return node_call_fails(kind);
+}
+
+static int on_send(void *ctx)
+{
+    (void)ctx;
+    return node_call_fails(SIM_CALL_SEND);
+}
+
+void sim_set_call_tap(sim_call_tap tap, void *ctx)
+{
+    calls.tap = tap;
+    calls.ctx = ctx;
+    sim_net_set_send_tap(tap == NULL ? NULL : on_send, NULL);
 }
 
 static const struct disk_seam *inner(const struct node *node)
@@ -232,6 +262,7 @@ static void disk_new(struct node *node)
     faults.write_ns = WRITE_NS;
     faults.sync_ns = SYNC_NS;
     sim_disk_set_faults(node->disk, &faults);
+    sim_disk_set_fails(node->disk, on_disk_fails, NULL);
     node->seam = (struct disk_seam){
         .ctx = node,
         .open = seam_open,
@@ -256,6 +287,7 @@ static void disk_new(struct node *node)
 void nodes_begin(void)
 {
     memset(nodes, 0, sizeof(nodes));
+    calls.tap = NULL;
     for (int i = 0; i < SIM_NODES_MAX; i++) {
         struct node *node = &nodes[i];
         snprintf(node->peer_url, sizeof(node->peer_url), "http://10.0.0.%d:2380", i + 1);
@@ -332,7 +364,8 @@ int node_take_signal(void)
 void node_allocates(void)
 {
     struct node *node = node_at(sim_node());
-    if (node->allocations_left > 0 && --node->allocations_left == 0) {
+    if ((node->allocations_left > 0 && --node->allocations_left == 0) ||
+        node_call_fails(SIM_CALL_ALLOCATE) != 0) {
         sim_die(true, "out of memory: the process stops");
     }
 }

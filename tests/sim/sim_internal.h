@@ -40,6 +40,9 @@ void memory_set_depth(int depth);
 /* Called for each allocation of a node's code; node.c. */
 void node_allocates(void);
 
+/* Counts what is allocated and freed of the world. */
+uint64_t memory_world_calls(void);
+
 /* ---- lives and actors ---- */
 
 /* Posted without a loop, fn runs when the post comes out. */
@@ -93,6 +96,7 @@ void events_begin(void);
 void events_end(void);
 void events_pause(int node, bool on);
 uint64_t events_run_count(void);
+uint64_t events_made_count(void);
 uint64_t sim_exponential_ns(struct rng *rng, uint64_t mean_ns);
 
 /* ---- fiber.c ---- */
@@ -139,6 +143,9 @@ void clocks_begin(void);
 uint64_t clock_true_of(int node, uint64_t monotonic_ns);
 
 /* ---- node.c ---- */
+
+/* 0: the call of the node whose code runs works. */
+int node_call_fails(enum sim_call_kind kind);
 
 void nodes_begin(void);
 void nodes_end(void);

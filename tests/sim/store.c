@@ -245,13 +245,14 @@ static int commit_inner(struct lmdb_store *store, const struct store_batch *batc
 }
 
 /* The disk failed: what was asked for may turn out to be there after all. */
-static int commit_broken(struct lmdb_store *store, const struct store_batch *batch, struct err *err)
+static int commit_broken(struct lmdb_store *store, const struct store_batch *batch, int rc,
+                         struct err *err)
 {
     struct object *object = object_of(store);
     version_unref(object->uncertain);
     object->uncertain = version_branch(object->version);
     version_apply(object->uncertain, batch);
-    return fail(err, E_IO, "commit to", store->path);
+    return fail(err, rc, "commit to", store->path);
 }
 
 static int commit(void *ctx, const struct store_batch *batch, struct err *err)
@@ -261,15 +262,20 @@ static int commit(void *ctx, const struct store_batch *batch, struct err *err)
     if (store->failed) {
         return err_set(err, E_CLOSED, "commit to %s: an earlier commit failed", store->path);
     }
+    if (disk->faults.free_bytes < disk->faults.reserve_bytes) {
+        return err_set(err, E_AGAIN, "commit to %s: no space is left on the disk", store->path);
+    }
     disk_begin(disk, "commit", store->path);
     disk_spend(disk, disk->faults.write_ns);
     disk_spend(disk, disk->faults.sync_ns);
+    int rc = disk_fails(disk, SIM_CALL_COMMIT);
     sim_memory_world();
-    int rc;
-    if (disk_chance(disk, disk->faults.write_error_ppm)) {
+    if (rc != 0) {
+        rc = commit_broken(store, batch, rc, err);
+    } else if (disk_chance(disk, disk->faults.write_error_ppm)) {
         rc = fail(err, E_IO, "commit to", store->path);
     } else if (disk_chance(disk, disk->faults.sync_error_ppm)) {
-        rc = commit_broken(store, batch, err);
+        rc = commit_broken(store, batch, E_IO, err);
     } else {
         rc = commit_inner(store, batch, err);
     }
@@ -392,10 +398,11 @@ int lmdb_store_open(const char *dir, uint64_t map_bytes, struct lmdb_store **out
         disk_begin(disk, "store_create", path);
         disk_spend(disk, disk->faults.sync_ns);
     }
+    int rc = disk_fails(disk, SIM_CALL_OPEN);
     sim_memory_world();
     struct sim_inode *inode = NULL;
     struct lmdb_store *store = NULL;
-    int rc = inode_open(disk, path, &inode);
+    rc = rc != 0 ? rc : inode_open(disk, path, &inode);
     if (rc == 0) {
         store = store_new(disk, dir, map_bytes);
         store->inode = inode;
@@ -453,6 +460,10 @@ static int copy_make(struct lmdb_store *store, const char *path)
 static int copy_fill(struct lmdb_store *store, const char *path)
 {
     struct sim_disk *disk = store->disk;
+    int rc = disk_fails(disk, SIM_CALL_COMMIT);
+    if (rc != 0) {
+        return rc;
+    }
     if (disk_chance(disk, disk->faults.write_error_ppm) ||
         disk_chance(disk, disk->faults.sync_error_ppm)) {
         return E_IO;

@@ -221,6 +221,22 @@ uint64_t sim_event_count(void)
     return events_run_count();
 }
 
+static uint64_t mixed(uint64_t hash, uint64_t word)
+{
+    return (hash ^ word) * UINT64_C(0x9e3779b97f4a7c15) + (hash >> 31);
+}
+
+uint64_t sim_world_signature(void)
+{
+    uint64_t hash = mixed(sim_trace_hash(), memory_world_calls());
+    hash = mixed(mixed(hash, events_made_count()), events_run_count());
+    for (int i = 0; i < SIM_RNG_COUNT; i++) {
+        struct rng copy = world.rngs[i];
+        hash = mixed(hash, rng_next(&copy));
+    }
+    return mixed(hash, sim_disk_calls(sim_node_disk(sim_node())));
+}
+
 /* What a library holds for a life that was ended is lost, as it is with a process. */
 const char *__asan_default_options(void);
 const char *__asan_default_options(void)

@@ -16,6 +16,7 @@
 #include "base/rng.h"
 #include "engine/proto/grpc_code.h"
 #include "engine/server/config.h"
+#include "tests/sim/calls.h"
 
 #define SIM_NODES_MAX 12 /* slots; a slot is used by one member after another, never by two */
 #define SIM_NOBODY    (-1)
@@ -79,6 +80,10 @@ void sim_set_turn_tap(sim_turn_tap tap, void *ctx);
 
 uint64_t sim_event_count(void); /* that ran since the world began */
 
+/* Changes with everything that the node whose code runs leaves to the world: as long as it is the
+ * same, the end of that node's life would leave the same world. */
+uint64_t sim_world_signature(void);
+
 /* ---- whose code runs ---- */
 
 /* The node whose code runs, or SIM_NOBODY. */
@@ -132,6 +137,13 @@ void sim_node_stop(int node);           /* SIGTERM */
 void sim_node_kill_at_disk_call(int node, uint64_t k);  /* at its k-th call of the disk from now;
                                                             0: never */
 void sim_node_fail_at_allocation(int node, uint64_t k); /* at its k-th from now; 0: never */
+
+/* Asked at each such call of a node's code; not 0, and it fails: E_IO, E_NO_SPACE of a disk; an
+ * allocation ends the process; SIM_CALL_SEND as in net.h (a word to a client: its connection
+ * breaks). NULL: nobody; so a world begins. */
+typedef int (*sim_call_tap)(void *ctx, int node, enum sim_call_kind kind);
+void sim_set_call_tap(sim_call_tap tap, void *ctx);
+
 enum sim_node_state sim_node_state(int node);
 bool sim_node_failed_to_start(int node); /* dead before it served anybody */
 const char *sim_node_why(int node);            /* why it is dead; "" otherwise */

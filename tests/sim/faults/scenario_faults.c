@@ -35,7 +35,7 @@ static struct run {
     bool invariant_told;
 } run;
 
-/* ---- invariants, at each step of a state thread ---- */
+/* ---- invariants, around each step of the core (the linker's --wrap) ---- */
 
 static void life_ended(int node)
 {
@@ -45,26 +45,55 @@ static void life_ended(int node)
     }
 }
 
-static void on_turn(void *ctx, int node, const char *worker)
+static void look_at(const struct raft *raft)
 {
-    (void)ctx;
-    const struct server *server = sim_node_server(node);
-    if (server == NULL || server->raft == NULL || strcmp(worker, "quorate-state") != 0) {
+    if (run.invariants == NULL) {
         return;
     }
+    int node = sim_node();
+    sim_memory_world();
     if (run.seen_life[node] != sim_life(node)) {
         life_ended(node);
         run.seen_life[node] = sim_life(node);
-        struct history_restart restart = {sim_now_ns(), server->member_id};
+        struct raft_status status;
+        raft_status(raft, &status);
+        run.seen_id[node] = status.id;
+        struct history_restart restart = {sim_now_ns(), status.id};
         history_add_restart(&run.history, &restart);
     }
-    run.seen_id[node] = server->member_id;
-    raft_invariants_watch(run.invariants, server->raft);
+    raft_invariants_watch(run.invariants, raft);
     const char *failure = raft_invariants_failure(run.invariants);
     if (failure != NULL && !run.invariant_told) {
         run.invariant_told = true;
         sim_violation("raft", "%s", failure);
     }
+    sim_memory_back();
+}
+
+bool __real_raft_take_effects(struct raft *raft, struct raft_effects *out);
+bool __wrap_raft_take_effects(struct raft *raft, struct raft_effects *out);
+bool __wrap_raft_take_effects(struct raft *raft, struct raft_effects *out)
+{
+    look_at(raft);
+    bool has_effects = __real_raft_take_effects(raft, out);
+    look_at(raft);
+    return has_effects;
+}
+
+void __real_raft_step(struct raft *raft, struct raft_message *message);
+void __wrap_raft_step(struct raft *raft, struct raft_message *message);
+void __wrap_raft_step(struct raft *raft, struct raft_message *message)
+{
+    __real_raft_step(raft, message);
+    look_at(raft);
+}
+
+void __real_raft_persisted(struct raft *raft, uint64_t ticket);
+void __wrap_raft_persisted(struct raft *raft, uint64_t ticket);
+void __wrap_raft_persisted(struct raft *raft, uint64_t ticket)
+{
+    __real_raft_persisted(raft, ticket);
+    look_at(raft);
 }
 
 static void on_message(void *ctx, int from, int to, const struct raft_message *message)
@@ -265,7 +294,6 @@ void faults_run(const struct faults_plan *plan, struct faults_result *result)
     draw_members(rng, &members);
     draw_workload(rng, plan->operations, &workload);
     draw_net(rng);
-    sim_set_turn_tap(on_turn, NULL);
     sim_net_set_tap(on_message, NULL);
     members_begin(&members);
     run.workload = workload_new(&workload, &run.history);
@@ -280,10 +308,10 @@ void faults_run(const struct faults_plan *plan, struct faults_result *result)
     judge(healthy_ns);
     count_all();
     stop_all();
-    sim_set_turn_tap(NULL, NULL);
     sim_net_set_tap(NULL, NULL);
     members_end();
     workload_free(run.workload);
     raft_invariants_free(run.invariants);
+    run.invariants = NULL;
     history_free(&run.history);
 }

@@ -219,6 +219,11 @@ void workload_start(struct workload *workload)
     }
 }
 
+void workload_allow(struct workload *workload, uint64_t operations)
+{
+    workload->options.operations += operations;
+}
+
 bool workload_is_done(const struct workload *workload)
 {
     return workload->operations >= workload->options.operations;

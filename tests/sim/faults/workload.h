@@ -30,6 +30,9 @@ struct workload *workload_new(const struct workload_options *options, struct his
 void workload_free(struct workload *workload);
 void workload_start(struct workload *workload);
 
+/* The clients make so many more operations. */
+void workload_allow(struct workload *workload, uint64_t operations);
+
 /* True once all operations have been made. */
 bool workload_is_done(const struct workload *workload);
 
