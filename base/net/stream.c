@@ -20,6 +20,8 @@
 #define STREAM_LINGER_MS      2000u
 #define STREAM_IOVECS_MAX     64
 
+#define STREAM_FAILURE_TEXT_MAX 256u
+
 enum stream_state {
     STREAM_CONNECTING,
     STREAM_HANDSHAKE,
@@ -66,6 +68,7 @@ struct stream {
 
 static void stream_on_fd(void *ctx, uint32_t events);
 static void stream_fail(struct stream *stream, int code, const char *text);
+static bool stream_read_wants_write(const struct stream *stream);
 
 static void stream_destroy(struct stream *stream)
 {
@@ -107,7 +110,8 @@ static void stream_update_events(struct stream *stream)
         break;
     case STREAM_OPEN:
         events = stream->paused ? 0 : LOOP_READABLE;
-        if (stream->blocked || stream->was_full) {
+        if (stream->blocked || stream->was_full ||
+            (!stream->paused && stream_read_wants_write(stream))) {
             events |= LOOP_WRITABLE;
         }
         break;
@@ -154,6 +158,30 @@ static void stream_fail(struct stream *stream, int code, const char *text)
         stream->events->on_close(stream->ctx, code, text);
     }
     stream_leave(stream);
+}
+
+/* Closes with the transport's own words where it has some. */
+static void stream_fail_transport(struct stream *stream, int code, const char *text)
+{
+    const struct stream_transport *transport = stream->transport;
+    char reason[STREAM_FAILURE_TEXT_MAX] = "";
+    if (transport->ops->failure != NULL) {
+        snprintf(reason, sizeof(reason), "%s", transport->ops->failure(transport));
+    }
+    stream_fail(stream, code, reason[0] == '\0' ? text : reason);
+}
+
+static bool stream_has_pending(const struct stream *stream)
+{
+    return stream->transport->ops->has_pending != NULL &&
+           stream->transport->ops->has_pending(stream->transport);
+}
+
+/* True when reading goes on as soon as the socket takes bytes. */
+static bool stream_read_wants_write(const struct stream *stream)
+{
+    return stream->transport->ops->read_wants_write != NULL &&
+           stream->transport->ops->read_wants_write(stream->transport);
 }
 
 void stream_free(struct stream *stream)
@@ -223,7 +251,7 @@ static bool stream_flush(struct stream *stream)
             break;
         }
         if (written < 0) {
-            stream_fail(stream, (int)written, "write failed");
+            stream_fail_transport(stream, (int)written, "write failed");
             return false;
         }
         stream->sent_bytes += (uint64_t)written;
@@ -256,6 +284,9 @@ static void stream_flush_turn(void *ctx)
     }
     if (stream->state == STREAM_CLOSING && stream->queue.size == 0) {
         /* Closing with unread input would reset the connection and lose what was just sent. */
+        if (stream->transport->ops->shutdown != NULL) {
+            stream->transport->ops->shutdown(stream->transport, stream->fd);
+        }
         shutdown(stream->fd, SHUT_WR);
         stream->state = STREAM_LINGERING;
         stream->idle_timeout_ms = 0;
@@ -277,10 +308,17 @@ static void stream_read(struct stream *stream)
         ssize_t got =
             stream->transport->ops->read(stream->transport, stream->fd, scratch, capacity);
         if (got == E_AGAIN) {
+            if (stream_read_wants_write(stream)) {
+                stream_update_events(stream);
+            }
             return;
         }
-        if (got <= 0) {
-            stream_fail(stream, got == 0 ? E_CLOSED : (int)got, got == 0 ? "EOF" : "read failed");
+        if (got == 0) {
+            stream_fail(stream, E_CLOSED, "EOF");
+            return;
+        }
+        if (got < 0) {
+            stream_fail_transport(stream, (int)got, "read failed");
             return;
         }
         stream->received_bytes += (uint64_t)got;
@@ -293,13 +331,11 @@ static void stream_read(struct stream *stream)
             }
         }
         if ((size_t)got < capacity && stream->state != STREAM_CLOSED &&
-            (stream->transport->ops->has_pending == NULL ||
-             !stream->transport->ops->has_pending(stream->transport))) {
+            !stream_has_pending(stream)) {
             return;
         }
     }
-    if (stream->state == STREAM_OPEN && stream->transport->ops->has_pending != NULL &&
-        stream->transport->ops->has_pending(stream->transport)) {
+    if (stream->state == STREAM_OPEN && stream_has_pending(stream)) {
         loop_task_schedule(&stream->read_task); /* epoll does not know of these bytes */
     }
 }
@@ -316,6 +352,9 @@ static void stream_opened(struct stream *stream)
     stream_update_events(stream);
     if (stream->queue.size > 0) {
         loop_task_schedule(&stream->flush_task);
+    }
+    if (stream_has_pending(stream)) {
+        loop_task_schedule(&stream->read_task); /* came together with the end of the handshake */
     }
     if (stream->events->on_open != NULL) {
         stream_enter(stream);
@@ -336,7 +375,7 @@ static void stream_shake_hands(struct stream *stream)
             return;
         }
         if (rc != 0) {
-            stream_fail(stream, rc, "handshake failed");
+            stream_fail_transport(stream, rc, "handshake failed");
             return;
         }
     }
@@ -364,6 +403,9 @@ static void stream_on_open_event(struct stream *stream, uint32_t events)
     bool hung_up = stream->paused && (events & LOOP_READABLE) != 0;
     if ((events & LOOP_WRITABLE) != 0) {
         stream->blocked = false;
+        if (stream_read_wants_write(stream)) {
+            events |= LOOP_READABLE;
+        }
         if (!stream_flush(stream)) {
             return;
         }
@@ -615,8 +657,7 @@ void stream_resume(struct stream *stream)
         ASSERT(rc == 0);
     }
     stream_update_events(stream);
-    if (stream->transport->ops->has_pending != NULL &&
-        stream->transport->ops->has_pending(stream->transport)) {
+    if (stream_has_pending(stream)) {
         loop_task_schedule(&stream->read_task);
     }
 }
@@ -665,10 +706,16 @@ const char *stream_peer_address(const struct stream *stream)
     return stream->address;
 }
 
-const char *stream_peer_name(const struct stream *stream)
+const struct stream_identity *stream_identity(const struct stream *stream)
 {
-    if (stream->transport == NULL || stream->transport->ops->peer_name == NULL) {
+    if (stream->transport == NULL || stream->transport->ops->identity == NULL) {
         return NULL;
     }
-    return stream->transport->ops->peer_name(stream->transport);
+    return stream->transport->ops->identity(stream->transport);
+}
+
+const char *stream_peer_name(const struct stream *stream)
+{
+    const struct stream_identity *identity = stream_identity(stream);
+    return identity == NULL ? NULL : identity->common_name;
 }

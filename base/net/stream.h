@@ -38,13 +38,29 @@ struct stream_transport_ops {
                       int part_count);
     /* True while read may give bytes though the socket has none (TLS records). NULL: never. */
     bool (*has_pending)(const struct stream_transport *transport);
-    /* The common name of the verified certificate of the other side, or NULL. NULL: none. */
-    const char *(*peer_name)(const struct stream_transport *transport);
+    /* True when read said E_AGAIN because it has to write first. NULL: never. */
+    bool (*read_wants_write)(const struct stream_transport *transport);
+    /* Says that nothing follows, before the socket is shut down; best effort. NULL: nothing to say.
+     */
+    void (*shutdown)(struct stream_transport *transport, int fd);
+    /* Why handshake, read or writev failed, borrowed; "" when there is no more to say. NULL: never.
+     */
+    const char *(*failure)(const struct stream_transport *transport);
+    /* What is known of the other side once hands are shaken. NULL: nothing. */
+    const struct stream_identity *(*identity)(const struct stream_transport *transport);
     void (*free)(struct stream_transport *transport);
 };
 
 struct stream_transport {
     const struct stream_transport_ops *ops;
+};
+
+/* What a handshake told of the other side. Owned by the transport. */
+struct stream_identity {
+    const char *protocol;    /* agreed by ALPN: "h2", "http/1.1"; NULL: none was */
+    const char *common_name; /* of its verified certificate; NULL: it showed none, or it has none */
+    const char *const *hosts; /* that its verified certificate is for: names and addresses */
+    size_t host_count;
 };
 
 /* Makes transports: one per listener or client. server_name is what the certificate must be for. */
@@ -125,7 +141,11 @@ uint64_t stream_sent_bytes(const struct stream *stream);
 
 /* "127.0.0.1:51234", "[::1]:51234" or "@" for a unix socket; borrowed, valid until stream_free. */
 const char *stream_peer_address(const struct stream *stream);
-/* See stream_transport_ops.peer_name. */
+
+/* What is known of the other side; NULL for plain streams, and before hands are shaken. Borrowed.
+ */
+const struct stream_identity *stream_identity(const struct stream *stream);
+/* The common name of the verified certificate of the other side, or NULL. */
 const char *stream_peer_name(const struct stream *stream);
 
 #endif
