@@ -281,7 +281,9 @@ static void leadership_proved(struct server *server, struct request *request)
 }
 
 /* A renewal changes nothing in the log, so nothing else would stop a leader that was deposed while
- * it stood still from giving leases a life that its successor knows nothing of. */
+ * it stood still from giving leases a life that its successor knows nothing of. And what is
+ * committed but not applied here yet (the others were faster with it) may be the grant of a lease
+ * that its client already has: it would be told to be gone. */
 bool lease_leadership_is_sure(struct server *server, struct request *request, request_fn run)
 {
     if (request->is_proved) {
@@ -291,7 +293,10 @@ bool lease_leadership_is_sure(struct server *server, struct request *request, re
     uint64_t late =
         LEADERSHIP_SURE_TICKS * (uint64_t)server->config->heartbeat_ms + server->last_tick_ms;
     server->leadership_doubted = server->leadership_doubted || server_now_ms(server) > late;
-    if (!server->leadership_doubted || !lessor_is_primary(server->lessor)) {
+    struct raft_status status;
+    raft_status(server->raft, &status);
+    bool is_behind = status.commit_index > server->applied_index;
+    if ((!server->leadership_doubted && !is_behind) || !lessor_is_primary(server->lessor)) {
         return true;
     }
     request->after_proof = run;
