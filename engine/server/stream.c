@@ -24,7 +24,9 @@ struct stream_state {
     bool paused;         /* its client's next requests wait */
     struct list pull_link;
     struct watch_stream *watch;
-    struct list waiting; /* keep-alives whose lease is being revoked: struct request */
+    struct list waiting;    /* keep-alives whose lease is being revoked: struct request */
+    stream_watch_fn on_own; /* a watch of the server's own, in no table */
+    void *on_own_ctx;
 };
 
 static struct stream_state *stream_find(struct server *server, uint64_t handle)
@@ -58,7 +60,9 @@ static void stream_drop(struct server *server, struct stream_state *stream)
         watch_stream_free(stream->watch);
     }
     list_remove(&stream->pull_link);
-    (void)map_remove_u64(&server->streams, stream->handle);
+    if (stream->on_own == NULL) {
+        (void)map_remove_u64(&server->streams, stream->handle);
+    }
     mem_free(stream);
 }
 
@@ -93,6 +97,16 @@ static void stream_pull(struct server *server, struct stream_state *stream)
     int rc = watch_stream_pull(stream->watch, PULL_BYTES, &out, &stream->more);
     if (rc != 0) {
         server_fatal(server, "failed to read the history of the key space", err_code_text(rc));
+    }
+    if (stream->on_own != NULL) {
+        if (stream->more) {
+            stream_queue_pull(server, stream);
+        }
+        if (out.size > 0) {
+            stream->on_own(stream->on_own_ctx, buf_bytes(&out)); /* may end it */
+        }
+        buf_free(&out);
+        return;
     }
     if (out.size > 0) {
         stream->unsent_bytes += out.size;
@@ -144,6 +158,40 @@ void rpc_watch(struct server *server, struct request *request)
         stream_hold(server, stream->handle, true);
     }
     request_free(request);
+}
+
+struct stream_state *stream_watch(struct server *server, struct bytes key, struct bytes range_end,
+                                  int64_t start_revision, stream_watch_fn fn, void *ctx)
+{
+    Etcdserverpb__WatchRequest request = ETCDSERVERPB__WATCH_REQUEST__INIT;
+    Etcdserverpb__WatchCreateRequest create = ETCDSERVERPB__WATCH_CREATE_REQUEST__INIT;
+    struct stream_state *stream = mem_zalloc(sizeof(*stream));
+    list_init(&stream->waiting);
+    list_init(&stream->pull_link);
+    stream->on_own = fn;
+    stream->on_own_ctx = ctx;
+    stream->watch = watch_stream_new(server->watch_hub, stream, (int64_t)server_now_ms(server),
+                                     server->config->watch_progress_interval_ms);
+    create.key = proto_binary(key);
+    create.range_end = proto_binary(range_end);
+    create.start_revision = start_revision;
+    request.create_request = &create;
+    request.request_union_case = ETCDSERVERPB__WATCH_REQUEST__REQUEST_UNION_CREATE_REQUEST;
+    watch_stream_request(stream->watch, &request, NULL);
+    return stream;
+}
+
+void stream_watch_end(struct server *server, struct stream_state *stream)
+{
+    stream_drop(server, stream);
+}
+
+void stream_watch_set_unsent(struct server *server, struct stream_state *stream, size_t bytes)
+{
+    stream->unsent_bytes = bytes;
+    if (stream->more) {
+        stream_queue_pull(server, stream);
+    }
 }
 
 void streams_after_apply(struct server *server)
@@ -207,7 +255,14 @@ void keep_alive_forwarded(struct server *server, struct request *request, bool r
 
 void rpc_lease_keep_alive(struct server *server, struct request *request)
 {
-    struct stream_state *stream = stream_open(server, request);
+    /* One that comes back with its proof may find its client gone. */
+    struct stream_state *stream = request->after_proof == NULL
+                                      ? stream_open(server, request)
+                                      : stream_find(server, request->handle);
+    if (stream == NULL) {
+        request_free(request);
+        return;
+    }
     if (!lease_leadership_is_sure(server, request, rpc_lease_keep_alive)) {
         return;
     }
@@ -280,6 +335,9 @@ bool stream_is_served(struct server *server, uint64_t handle)
 void stream_half_closed(struct server *server, uint64_t handle)
 {
     struct stream_state *stream = stream_find(server, handle);
+    if (stream != NULL && stream->watch != NULL) {
+        return; /* as etcd: it is told what it watches until it goes */
+    }
     if (stream != NULL) {
         stream_end(server, stream, ETCD_OK);
     } else {
@@ -290,6 +348,7 @@ void stream_half_closed(struct server *server, uint64_t handle)
 void stream_canceled(struct server *server, uint64_t handle)
 {
     struct stream_state *stream = stream_find(server, handle);
+    contest_canceled(server, handle);
     if (stream != NULL) {
         stream_drop(server, stream);
     }
@@ -298,6 +357,7 @@ void stream_canceled(struct server *server, uint64_t handle)
 void stream_drained(struct server *server, uint64_t handle, size_t bytes)
 {
     struct stream_state *stream = stream_find(server, handle);
+    contest_drained(server, handle, bytes);
     if (stream != NULL) {
         ASSERT(bytes <= stream->unsent_bytes);
         stream->unsent_bytes -= bytes;

@@ -365,6 +365,19 @@ static int sim_make_dir(void *ctx, const char *path)
     return rc;
 }
 
+/* Whoever reads a directory may end while it reads. */
+struct listing {
+    struct sim_holder holder; /* first */
+    struct sim_names names;   /* of their own: each may change the directory */
+};
+
+static void listing_drop(struct sim_holder *holder)
+{
+    struct listing *listing = (struct listing *)(void *)holder;
+    names_clear(&listing->names);
+    mem_free(listing);
+}
+
 static int sim_list_dir(void *ctx, const char *path, disk_list_fn each, void *each_ctx)
 {
     struct sim_disk *disk = ctx;
@@ -374,19 +387,23 @@ static int sim_list_dir(void *ctx, const char *path, disk_list_fn each, void *ea
     }
     sim_memory_world();
     struct sim_inode *dir = path_find(disk, path);
-    struct sim_names names = {0}; /* of their own: each may change the directory */
+    struct listing *listing = NULL;
     if (dir != NULL && dir->is_dir) {
-        names_copy(&names, &dir->names);
+        listing = mem_zalloc(sizeof(*listing));
+        listing->holder.drop = listing_drop;
+        names_copy(&listing->names, &dir->names);
+        holder_add(disk, &listing->holder);
     }
     sim_memory_back();
-    if (dir == NULL || !dir->is_dir) {
+    if (listing == NULL) {
         return dir == NULL ? E_NOT_FOUND : E_IO;
     }
-    for (size_t i = 0; i < names.count; i++) {
-        each(each_ctx, names.items[i].name);
+    for (size_t i = 0; i < listing->names.count; i++) {
+        each(each_ctx, listing->names.items[i].name);
     }
     sim_memory_world();
-    names_clear(&names);
+    holder_remove(disk, &listing->holder);
+    listing_drop(&listing->holder);
     sim_memory_back();
     return 0;
 }

@@ -61,8 +61,8 @@ struct sim_disk_hooks {
     void (*called)(void *ctx, const char *what, const char *path);
 };
 
-/* Asked at each call of a kind but SIM_CALL_ALLOCATE and SIM_CALL_SEND, after called: not 0, and the
- * call fails with that E_*. */
+/* Asked at each call of a kind but SIM_CALL_ALLOCATE and SIM_CALL_SEND, after called: not 0, and
+ * the call fails with that E_*. */
 typedef int (*sim_disk_fails_fn)(void *ctx, enum sim_call_kind kind);
 
 struct sim_disk *sim_disk_new(struct rng *rng, const struct sim_disk_hooks *hooks);

@@ -98,7 +98,7 @@ struct sim_disk {
 /* A call that changes something begins: counts it and may not return. Outside of any bracket. */
 void disk_begin(struct sim_disk *disk, const char *what, const char *path);
 int disk_fails(struct sim_disk *disk, enum sim_call_kind kind); /* 0: this call works */
-void disk_spend(struct sim_disk *disk, uint64_t mean_ns); /* drawn, with its spikes */
+void disk_spend(struct sim_disk *disk, uint64_t mean_ns);       /* drawn, with its spikes */
 bool disk_chance(struct sim_disk *disk, uint32_t ppm);
 void disk_note_damage(struct sim_disk *disk, const struct sim_disk_damage *damage);
 

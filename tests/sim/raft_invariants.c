@@ -45,7 +45,8 @@ struct member {
     size_t mirror_capacity;
     uint64_t durable_index; /* what its disk holds for sure */
     uint64_t durable_chain;
-    uint64_t applied; /* as told by raft_invariants_applied */
+    uint64_t peak_index, peak_term; /* the most it ever held in a term: acknowledgements are slow */
+    uint64_t applied;               /* as told by raft_invariants_applied */
     bool knows_hard_state;
     struct raft_hard_state hard_state;
 };
@@ -350,6 +351,10 @@ static void durable_follow(struct raft_invariants *inv, struct member *member,
         member->durable_index = now->persisted_index;
     }
     member->durable_chain = member_chain(inv, member, member->durable_index);
+    bool is_new_term = member->peak_term != now->term;
+    member->peak_term = now->term;
+    member->peak_index =
+        is_new_term ? member->durable_index : BASE_MAX(member->peak_index, member->durable_index);
 }
 
 static bool member_holds(const struct raft_invariants *inv, const struct member *member,
@@ -653,7 +658,7 @@ static void sent_acknowledgement(struct raft_invariants *inv, const struct raft_
     inv->counts.acknowledgements++;
     /* In a later term its log may have been cut below. */
     if (member->seen.term <= message->term && !member->damaged &&
-        message->index > member->durable_index) {
+        message->index > BASE_MAX(member->durable_index, member->peak_index)) {
         inv_fail(inv, "Durable: %lu acknowledges %lu, its disk ends at %lu", LU(message->from),
                  LU(message->index), LU(member->durable_index));
     }

@@ -145,7 +145,7 @@ typedef int (*sim_call_tap)(void *ctx, int node, enum sim_call_kind kind);
 void sim_set_call_tap(sim_call_tap tap, void *ctx);
 
 enum sim_node_state sim_node_state(int node);
-bool sim_node_failed_to_start(int node); /* dead before it served anybody */
+bool sim_node_failed_to_start(int node);       /* dead before it served anybody */
 const char *sim_node_why(int node);            /* why it is dead; "" otherwise */
 void sim_node_forget(int node);                /* a new, empty disk: only when it does not run */
 const char *sim_node_url(int node, bool peer); /* "http://10.0.0.<n+1>:2380", ":2379" for clients */

@@ -109,11 +109,10 @@ static void record_read(const struct buf *words, uint64_t invoke_ns,
     struct err err = {{0}};
     struct buf line;
     buf_init(&line, BUF_NO_LIMIT);
-    buf_printf(&line,
-               "op %u %" PRIu64 " %" PRIu64 " ok %" PRIx64 " %" PRIu64 " %" PRId64 " %.*s -> ",
-               ADMIN_CLIENT, invoke_ns, sim_now_ns(), said->header->member_id,
-               said->header->raft_term, said->header->revision, (int)words->size,
-               (const char *)words->data);
+    buf_printf(
+        &line, "op %u %" PRIu64 " %" PRIu64 " ok %" PRIx64 " %" PRIu64 " %" PRId64 " %.*s -> ",
+        ADMIN_CLIENT, invoke_ns, sim_now_ns(), said->header->member_id, said->header->raft_term,
+        said->header->revision, (int)words->size, (const char *)words->data);
     record_range_answer(&line, said);
     if (history_parse_line(run_history(), buf_bytes(&line), &err) != 0) {
         sim_violation("history", "a record cannot be read: %s", err.text);

@@ -27,7 +27,7 @@
 #define STORY_CHECKS   4u
 #define SNAPSHOT_COUNT 8
 #define CATCHUP        4
-#define SEGMENT_BYTES  (16u * 1024u)
+#define SEGMENT_BYTES  4096u
 #define BATCH_MS       20
 #define RESERVE_BYTES  (16u * 1024u * 1024u) /* as the store that is shipped has it */
 
@@ -38,6 +38,7 @@ const struct failure_kind FAILURE_KINDS[FAILURE_COUNT] = {FAILURES(X)};
 struct slot {
     bool is_wanted, is_new, is_leaving;
     uint64_t judged_life, restart_ns;
+    uint64_t stopped_life; /* that was asked to stop; asked twice, it ends at once */
     char cluster[SETUP_TEXT_MAX];
 };
 
@@ -136,6 +137,8 @@ static void adjust(void *ctx, struct server_config *config)
     config->snapshot_catchup_entries = CATCHUP;
     config->wal_segment_bytes = SEGMENT_BYTES;
     config->backend_batch_interval_ms = BATCH_MS;
+    config->max_wals = config->max_snapshots = 1;
+    config->strict_reconfig_check = false; /* it asks for five seconds of peace first */
 }
 
 static bool runs(int slot)
@@ -265,13 +268,21 @@ static bool has_ended(void *ctx)
     return !runs((int)(intptr_t)ctx);
 }
 
-void member_stop(int slot)
+static void ask_to_stop(int slot)
 {
     run.slots[slot].is_wanted = false;
+    if (runs(slot) && run.slots[slot].stopped_life != sim_life(slot)) {
+        run.slots[slot].stopped_life = sim_life(slot);
+        sim_node_stop(slot);
+    }
+}
+
+void member_stop(int slot)
+{
+    ask_to_stop(slot);
     if (!runs(slot)) {
         return;
     }
-    sim_node_stop(slot);
     sim_run_until(sim_now_ns() + STOP_NS, has_ended, (void *)(intptr_t)slot);
     if (runs(slot)) {
         sim_violation("stop", "n%d did not stop when it was asked to", slot);
@@ -552,10 +563,7 @@ static void judge(void)
 static void stop_all(void)
 {
     for (int slot = 0; slot < SIM_NODES_MAX; slot++) {
-        run.slots[slot].is_wanted = false;
-        if (runs(slot)) {
-            sim_node_stop(slot);
-        }
+        ask_to_stop(slot);
     }
     for (int slot = 0; slot < SIM_NODES_MAX; slot++) {
         member_stop(slot);

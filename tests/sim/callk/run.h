@@ -49,7 +49,8 @@ struct callk_scenario {
     int faulty;        /* whose calls fail */
     uint32_t failures; /* FAILURE_BIT */
     void (*script)(void);
-    bool (*settle)(void); /* after the repair, what the script may have left undone; NULL: nothing */
+    bool (*settle)(
+        void); /* after the repair, what the script may have left undone; NULL: nothing */
     uint64_t snapshots_min; /* that are sent when nothing fails */
     bool counts_late;       /* calls fail only from calls_count_from_here on */
 };
@@ -105,7 +106,7 @@ void drive_wait(void);
 /* From here on calls may fail; without it from the start on. */
 void calls_count_from_here(void);
 bool run_is_repaired(void);
-bool run_is_undisturbed(void); /* nothing fails in this world */
+bool run_is_undisturbed(void);  /* nothing fails in this world */
 bool run_is_without_room(void); /* the faulty member's disk is full now */
 struct history *run_history(void);
 struct workload *run_workload(void);
@@ -115,7 +116,7 @@ struct workload *run_workload(void);
 void admin_compact(int node);
 void admin_snapshot(int node); /* goes on by itself; what comes whole is checked */
 void admin_defragment(int node);
-void admin_lead(int slot); /* the leadership goes there, if it can */
+void admin_lead(int slot);                           /* the leadership goes there, if it can */
 bool admin_read_all(int node, bool is_serializable); /* recorded; false: not answered */
 void admin_ask_hashes(void);
 bool admin_has_hashes(void);

@@ -2,11 +2,11 @@
 /* The named scenarios. Each is short, so that every call of it can be made to fail. */
 #include "tests/sim/callk/run.h"
 
-#define TRIES     6
-#define RETRY_MS  300u
-#define OUT       1 /* slot of the member that is removed */
-#define NEWCOMER  3
-#define MEMORY    FAILURE_BIT(MALLOC)
+#define TRIES    6
+#define RETRY_MS 300u
+#define OUT      1 /* slot of the member that is removed */
+#define NEWCOMER 3
+#define MEMORY   FAILURE_BIT(MALLOC)
 #define DISK                                                                                       \
     (FAILURE_BIT(OPEN) | FAILURE_BIT(READ) | FAILURE_BIT(WRITE) | FAILURE_BIT(SYNC) |              \
      FAILURE_BIT(RENAME) | FAILURE_BIT(REMOVE) | FAILURE_BIT(COMMIT))
@@ -168,8 +168,8 @@ static void look_at_reads(int slot)
     if (!admin_read_all(slot, true)) {
         sim_violation("full", "n%d has no room and serves no serializable read", slot);
     }
-    if (leader_now() != SIM_NOBODY && !admin_read_all(slot, false) &&
-        run_is_without_room() && member_is_ready(slot) && leader_now() != SIM_NOBODY) {
+    if (leader_now() != SIM_NOBODY && !admin_read_all(slot, false) && run_is_without_room() &&
+        member_is_ready(slot) && leader_now() != SIM_NOBODY) {
         wait_ms(2000); /* the leadership may have been on its way */
         if (!admin_read_all(slot, false) && leader_now() != SIM_NOBODY) {
             sim_violation("full", "n%d has no room and serves no linearizable read", slot);
@@ -212,7 +212,8 @@ const struct callk_scenario CALLK_SCENARIOS[] = {
      NULL, 0, false},
     {"snapshot-receiver", "a member that was away gets a snapshot", 3, 2, ALL_OF_ONE,
      script_snapshot, NULL, 1, false},
-    {"snapshot-sender", "the same; of the leader", 3, 0, ALL_OF_ONE, script_snapshot, NULL, 1, false},
+    {"snapshot-sender", "the same; of the leader", 3, 0, ALL_OF_ONE, script_snapshot, NULL, 1,
+     false},
     {"members-newcomer", "a learner is added, started, promoted; then a member is removed", 3,
      NEWCOMER, ALL_OF_ONE, script_members, settle_members, 1, false},
     {"members-leader", "the same; of the leader", 3, 0, ALL_OF_ONE, script_members, settle_members,
@@ -225,6 +226,7 @@ const struct callk_scenario CALLK_SCENARIOS[] = {
      ALL_OF_ONE, script_maintenance, NULL, 0, false},
     {"full", "a full disk of one member", 1, 0, FULL, script_full, NULL, 0, false},
     {"full-leader", "a full disk of the leader", 3, 0, FULL, script_full_leader, NULL, 0, false},
-    {"full-follower", "a full disk of a follower", 3, 2, FULL, script_full_follower, NULL, 0, false},
+    {"full-follower", "a full disk of a follower", 3, 2, FULL, script_full_follower, NULL, 0,
+     false},
 };
 const size_t CALLK_SCENARIO_COUNT = ARRAY_COUNT(CALLK_SCENARIOS);
