@@ -26,6 +26,7 @@ struct listener {
     int fd;
     size_t connections;
     size_t connections_max;
+    bool paused;
     uint16_t port;
     char unix_path[URL_HOST_MAX + 1]; /* "" for TCP */
     listener_accept_fn accept;
@@ -34,7 +35,8 @@ struct listener {
 
 static bool listener_has_room(const struct listener *listener)
 {
-    return listener->connections_max == 0 || listener->connections < listener->connections_max;
+    return !listener->paused &&
+           (listener->connections_max == 0 || listener->connections < listener->connections_max);
 }
 
 static void listener_on_fd(void *ctx, uint32_t events)
@@ -65,6 +67,20 @@ static void listener_on_retry(void *ctx)
 {
     struct listener *listener = ctx;
     loop_set_events(&listener->watched, LOOP_READABLE);
+}
+
+void listener_pause(struct listener *listener)
+{
+    listener->paused = true;
+    loop_set_events(&listener->watched, 0);
+}
+
+void listener_resume(struct listener *listener)
+{
+    listener->paused = false;
+    if (!heap_contains(&listener->retry.node)) {
+        loop_set_events(&listener->watched, LOOP_READABLE);
+    }
 }
 
 /* Fills address from url; false when the host is no address. */
@@ -233,7 +249,7 @@ void listener_free(struct listener *listener)
 void listener_release(struct listener *listener)
 {
     listener->connections--;
-    if (!heap_contains(&listener->retry.node)) {
+    if (!listener->paused && !heap_contains(&listener->retry.node)) {
         loop_set_events(&listener->watched, LOOP_READABLE);
     }
 }

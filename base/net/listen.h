@@ -34,6 +34,10 @@ void listener_free(struct listener *listener);
 /* One accepted connection has ended: its place is free again. */
 void listener_release(struct listener *listener);
 
+/* Accepts nothing until it is told to go on: new connections wait in the kernel's queue. */
+void listener_pause(struct listener *listener);
+void listener_resume(struct listener *listener);
+
 /* The port that is bound, also when the URL said 0; 0 for unix. */
 uint16_t listener_port(const struct listener *listener);
 size_t listener_connection_count(const struct listener *listener);

@@ -78,6 +78,10 @@ void loop_remove(struct loop_fd *watched);
 void loop_timer_init(struct loop *loop, struct loop_timer *timer, loop_fn fn, void *ctx);
 void loop_timer_set(struct loop_timer *timer, uint64_t delay_ms); /* replaces what was set */
 void loop_timer_cancel(struct loop_timer *timer);
+static inline bool loop_timer_is_set(const struct loop_timer *timer)
+{
+    return heap_contains(&timer->node);
+}
 
 /*
  * Runs fn(ctx) once on the loop's thread, in the order of posts. Any thread. The eventfd is written

@@ -17,6 +17,7 @@
 #include "base/alloc.h"
 #include "base/assert.h"
 #include "base/list.h"
+#include "base/net/resolve_owner.h"
 
 #define RESOLVER_THREADS 4u
 
@@ -26,6 +27,9 @@ struct resolve_query {
     struct url url;
     resolve_fn fn; /* NULL: cancelled. Touched on the loop's thread only */
     void *ctx;
+    struct sockaddr_storage address; /* whose owner is asked for */
+    char **hosts;                    /* NULL: the addresses of url are asked for */
+    size_t host_count;
     struct resolve_result result;
 };
 
@@ -39,13 +43,22 @@ struct resolver {
     bool stopping;
 };
 
+static void query_free(struct resolve_query *query)
+{
+    for (size_t i = 0; i < query->host_count; i++) {
+        mem_free(query->hosts[i]);
+    }
+    mem_free(query->hosts);
+    mem_free(query);
+}
+
 static void query_deliver(void *ctx)
 {
     struct resolve_query *query = ctx;
     if (query->fn != NULL) {
         query->fn(query->ctx, &query->result);
     }
-    mem_free(query);
+    query_free(query);
 }
 
 static void query_look_up(struct resolve_query *query)
@@ -73,6 +86,22 @@ static void query_look_up(struct resolve_query *query)
     freeaddrinfo(found);
 }
 
+static void query_tell_owner(struct resolve_query *query, bool owned)
+{
+    if (!owned) {
+        query->result.code = E_NOT_FOUND;
+        snprintf(query->result.text, sizeof(query->result.text),
+                 "the address is none of \"%.80s\"%s", query->hosts[0],
+                 query->host_count > 1 ? " and the others" : "");
+    }
+}
+
+static void query_ask_owner(struct resolve_query *query)
+{
+    query_tell_owner(query, resolve_owner_by_name((const struct sockaddr *)&query->address,
+                                                  query->hosts, query->host_count));
+}
+
 static void *resolver_thread(void *ctx)
 {
     struct resolver *resolver = ctx;
@@ -88,7 +117,11 @@ static void *resolver_thread(void *ctx)
             LIST_ENTRY(resolver->waiting.next, struct resolve_query, node);
         list_remove(&query->node);
         pthread_mutex_unlock(&resolver->lock);
-        query_look_up(query);
+        if (query->hosts != NULL) {
+            query_ask_owner(query);
+        } else {
+            query_look_up(query);
+        }
         loop_post(query->loop, query_deliver, query);
         pthread_mutex_lock(&resolver->lock);
     }
@@ -121,7 +154,7 @@ void resolver_free(struct resolver *resolver)
         struct resolve_query *query =
             LIST_ENTRY(resolver->waiting.next, struct resolve_query, node);
         list_remove(&query->node);
-        mem_free(query);
+        query_free(query);
     }
     pthread_cond_destroy(&resolver->changed);
     pthread_mutex_destroy(&resolver->lock);
@@ -192,6 +225,33 @@ struct resolve_query *resolve_start(struct resolver *resolver, struct loop *loop
         query->result.code = E_NOT_FOUND;
         snprintf(query->result.text, sizeof(query->result.text), "lookup %.80s: no resolver",
                  url->host);
+        loop_post(loop, query_deliver, query);
+    } else {
+        resolver_enqueue(resolver, query);
+    }
+    return query;
+}
+
+struct resolve_query *resolve_owner_start(struct resolver *resolver, struct loop *loop,
+                                          const struct sockaddr *address, socklen_t address_size,
+                                          const char *const *hosts, size_t host_count,
+                                          resolve_fn fn, void *ctx)
+{
+    ASSERT(host_count > 0 && address_size <= sizeof(struct sockaddr_storage));
+    struct resolve_query *query = mem_zalloc(sizeof(*query));
+    list_init(&query->node);
+    query->loop = loop;
+    query->fn = fn;
+    query->ctx = ctx;
+    memcpy(&query->address, address, address_size);
+    query->hosts = mem_array(host_count, sizeof(*query->hosts));
+    for (size_t i = 0; i < host_count; i++) {
+        query->hosts[query->host_count++] = str_dup(hosts[i]);
+    }
+    bool has_names = false;
+    bool owned = resolve_owner_literal(address, query->hosts, host_count, &has_names);
+    if (owned || !has_names || resolver == NULL) {
+        query_tell_owner(query, owned);
         loop_post(loop, query_deliver, query);
     } else {
         resolver_enqueue(resolver, query);

@@ -41,6 +41,15 @@ void resolver_free(struct resolver *resolver);
 struct resolve_query *resolve_start(struct resolver *resolver, struct loop *loop,
                                     const struct url *url, resolve_fn fn, void *ctx);
 
+/*
+ * Does address belong to one of hosts (copied): is it that address, does the name service know it
+ * by that name ("*.x": any that ends in ".x"), or that name by it? code 0: yes; E_NOT_FOUND: no.
+ */
+struct resolve_query *resolve_owner_start(struct resolver *resolver, struct loop *loop,
+                                          const struct sockaddr *address, socklen_t address_size,
+                                          const char *const *hosts, size_t host_count,
+                                          resolve_fn fn, void *ctx);
+
 /* The callback will not come. Only before it came. */
 void resolve_cancel(struct resolve_query *query);
 
