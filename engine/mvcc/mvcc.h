@@ -198,7 +198,8 @@ struct mvcc_hash {
     bool done;
 };
 
-/* Starts at revision (<= 0: newest): 0, E_COMPACTED, E_FUTURE. Holds a pin until mvcc_hash_end. */
+/* Starts at revision (0: newest; below: of no record): 0, E_COMPACTED, E_FUTURE. Holds a pin until
+ * mvcc_hash_end. */
 int mvcc_hash_begin(struct mvcc *mvcc, int64_t revision, struct mvcc_hash *out_hash);
 
 /* Hashes up to record_budget records; hash->done when complete. */

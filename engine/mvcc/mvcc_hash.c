@@ -27,11 +27,13 @@ int mvcc_hash_begin(struct mvcc *mvcc, int64_t revision, struct mvcc_hash *out_h
     const char *table = store_table_name(STORE_KEY);
     *out_hash = (struct mvcc_hash){
         .hash = crc32c(0, table, strlen(table)),
-        .hash_revision = revision <= 0 ? mvcc->revision : revision,
+        .hash_revision = revision == 0 ? mvcc->revision : revision,
         .compact_revision = mvcc->compact_revision,
     };
     struct key_span all = {.kind = SPAN_FROM};
-    mvcc_walk(mvcc, &all, out_hash->hash_revision, stop_at_first, &out_hash->any_live);
+    if (revision >= 0) { /* before all of history there is nothing */
+        mvcc_walk(mvcc, &all, out_hash->hash_revision, stop_at_first, &out_hash->any_live);
+    }
     mvcc_pin(mvcc, BASE_MAX(out_hash->compact_revision, 0));
     return 0;
 }

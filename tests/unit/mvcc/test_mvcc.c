@@ -384,6 +384,8 @@ static void hash_kv_covers_tail_and_store_alike(void **state)
     assert_int_equal(hash_at(&world, 3), want);
     want = hash_record(want, (struct revision){4, 0, true}, "a", 0, 0, "");
     assert_int_equal(hash_at(&world, 0), want);
+    /* As etcd: a negative revision is no word for the newest here, it lies before all records. */
+    assert_int_equal(hash_at(&world, -1), crc32c(0, "key", 3));
 
     world_close(&world);
 }
