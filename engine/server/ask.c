@@ -2,6 +2,7 @@
 /* Questions to other members before this one starts. */
 #include "engine/server/ask.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -99,8 +100,12 @@ bool ask_is_own_url(const struct server *server, const char *url)
     return false;
 }
 
-int ask_anyone(struct server *server, const struct membership *local,
-               struct membership **out_members, struct err *err)
+typedef int (*judge_fn)(const struct server *server, const struct membership *members,
+                        struct err *err);
+
+/* The first answer that judge (NULL: any) takes. */
+static int ask_until(struct server *server, const struct membership *local, judge_fn judge,
+                     struct membership **out_members, struct err *err)
 {
     int rc = err_set(err, E_UNAVAILABLE, "--initial-cluster names nobody else who could be asked");
     for (size_t i = 0; i < membership_count(local); i++) {
@@ -110,12 +115,47 @@ int ask_anyone(struct server *server, const struct membership *local,
                 continue;
             }
             rc = ask_members(server, member->peer_urls.urls[j], out_members, err);
-            if (rc == 0) {
+            if (rc == 0 && (judge == NULL || (rc = judge(server, *out_members, err)) == 0)) {
                 return 0;
+            }
+            if (rc == E_CONFLICT) {
+                membership_free(*out_members);
+                *out_members = NULL;
             }
         }
     }
     return rc;
+}
+
+int ask_anyone(struct server *server, const struct membership *local,
+               struct membership **out_members, struct err *err)
+{
+    return ask_until(server, local, NULL, out_members, err);
+}
+
+static int judge_unborn(const struct server *server, const struct membership *members,
+                        struct err *err)
+{
+    for (size_t i = 0; i < membership_count(members); i++) {
+        const struct member *member = membership_at(members, i);
+        for (size_t j = 0; j < member->peer_urls.count; j++) {
+            if (ask_is_own_url(server, member->peer_urls.urls[j]) &&
+                member->client_urls.count > 0) {
+                return err_set(err, E_CONFLICT,
+                               "member %" PRIx64
+                               " has already run and its data is not here; remove it from the "
+                               "cluster, add it again, and start with an empty data directory",
+                               member->id);
+            }
+        }
+    }
+    return 0;
+}
+
+int ask_for_joining(struct server *server, const struct membership *local,
+                    struct membership **out_members, struct err *err)
+{
+    return ask_until(server, local, judge_unborn, out_members, err);
 }
 
 static int cluster_version_in(const struct sync_fetch *fetch)

@@ -18,6 +18,15 @@ bool ask_is_own_url(const struct server *server, const char *url);
 int ask_anyone(struct server *server, const struct membership *local,
                struct membership **out_members, struct err *err);
 
+/*
+ * As ask_anyone for a member that joins with empty hands: takes only a list in which this member
+ * has not run before (it has no client URLs there). Another answer comes from a member that has not
+ * heard yet that its predecessor at these URLs is gone, or means that this member lost its data:
+ * under that id it would not know what it voted and acknowledged. E_CONFLICT when all say so.
+ */
+int ask_for_joining(struct server *server, const struct membership *local,
+                    struct membership **out_members, struct err *err);
+
 /* The highest cluster version that any other member of existing says is decided (3006); 0: none
  * does. */
 int ask_version(struct server *server, const struct membership *existing);

@@ -161,7 +161,7 @@ static int join_cluster(struct server *server, struct membership *local, struct 
 {
     struct membership *existing = NULL;
     const struct member *self;
-    int rc = ask_anyone(server, local, &existing, err);
+    int rc = ask_for_joining(server, local, &existing, err);
     if (rc != 0) {
         return err_wrap(err, rc, "cannot fetch cluster info from peer urls");
     }
