@@ -106,7 +106,8 @@ struct request {
     /* Called instead of an answer for REQUEST_INTERNAL; may be NULL. */
     void (*on_done)(struct server *server, struct request *request, enum etcd_error error);
     void *user;
-    uint64_t number; /* free for the handler */
+    struct buf *answer; /* REQUEST_INTERNAL, while on_done runs: the body, NULL when it failed */
+    uint64_t number;    /* free for the handler */
     int64_t number_signed;
 };
 
@@ -228,7 +229,8 @@ struct server {
     uint64_t store_generation; /* counts installed snapshots: pins of an older one are gone */
 
     struct reply *replies, *replies_last;
-    struct map streams; /* call handle -> struct stream_state */
+    struct map streams;  /* call handle -> struct stream_state */
+    struct map contests; /* call handle -> struct contest: locks and elections that wait */
     struct list pulls;  /* streams that have something to send and room for it */
 
     struct loop_timer tick_timer, batch_timer, housekeeping_timer, version_timer, compact_timer;
@@ -523,6 +525,23 @@ bool stream_is_served(struct server *server, uint64_t handle);
 /* ---- rpc_lease.c: leases of another member's leadership ---- */
 
 void lease_forward(struct server *server, struct request *request);
+/*
+ * A watch of the server's own, from start_revision on: fn gets framed WatchResponse messages
+ * (see watch_stream_pull) and may end the watch. range_end empty: one key.
+ */
+typedef void (*stream_watch_fn)(void *ctx, struct bytes framed);
+struct stream_state *stream_watch(struct server *server, struct bytes key, struct bytes range_end,
+                                  int64_t start_revision, stream_watch_fn fn, void *ctx);
+void stream_watch_end(struct server *server, struct stream_state *stream);
+
+/* What its owner has sent on and its client has not taken: it is not pulled past a limit. */
+void stream_watch_set_unsent(struct server *server, struct stream_state *stream, size_t bytes);
+
+/* ---- contest.c: locks and elections ---- */
+
+void contest_canceled(struct server *server, uint64_t handle);
+void contest_drained(struct server *server, uint64_t handle, size_t bytes);
+
 void lease_forward_later(struct server *server, struct request *request);
 void lease_forget_rest(struct server *server, int64_t id);
 

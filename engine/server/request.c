@@ -90,6 +90,7 @@ static bool end_internal(struct server *server, struct request *request, enum et
 
 void request_reply_plain(struct server *server, struct request *request, struct buf *body)
 {
+    request->answer = body;
     if (end_internal(server, request, ETCD_OK)) {
         buf_free(body);
         return;

@@ -12,11 +12,15 @@
 #include "engine/server/rpc_metrics.h"
 #include "engine/server/snapshot.h"
 #include "health.pb-c.h"
+#include "v3election.pb-c.h"
+#include "v3lock.pb-c.h"
 
 #define KV          "/etcdserverpb.KV/"
 #define LEASE       "/etcdserverpb.Lease/"
 #define CLUSTER     "/etcdserverpb.Cluster/"
 #define MAINTENANCE "/etcdserverpb.Maintenance/"
+#define LOCK        "/v3lockpb.Lock/"
+#define ELECTION    "/v3electionpb.Election/"
 
 const struct rpc_spec RPC_SPECS[RPC_COUNT] = {
     [RPC_RANGE] = {KV "Range", GRPC_UNARY, &etcdserverpb__range_request__descriptor, rpc_range,
@@ -78,6 +82,20 @@ const struct rpc_spec RPC_SPECS[RPC_COUNT] = {
     [RPC_HEALTH_WATCH] = {"/grpc.health.v1.Health/Watch", GRPC_SERVER_STREAM,
                           &grpc__health__v1__health_check_request__descriptor, rpc_health_watch,
                           LEARNER_NO},
+    [RPC_LOCK] = {LOCK "Lock", GRPC_UNARY, &v3lockpb__lock_request__descriptor, rpc_lock,
+                  LEARNER_NO, .waits = true},
+    [RPC_UNLOCK] = {LOCK "Unlock", GRPC_UNARY, &v3lockpb__unlock_request__descriptor, rpc_unlock,
+                    LEARNER_NO, .waits = true},
+    [RPC_CAMPAIGN] = {ELECTION "Campaign", GRPC_UNARY, &v3electionpb__campaign_request__descriptor,
+                      rpc_campaign, LEARNER_NO, .waits = true},
+    [RPC_PROCLAIM] = {ELECTION "Proclaim", GRPC_UNARY, &v3electionpb__proclaim_request__descriptor,
+                      rpc_proclaim, LEARNER_NO, .waits = true},
+    [RPC_LEADER] = {ELECTION "Leader", GRPC_UNARY, &v3electionpb__leader_request__descriptor,
+                    rpc_leader, LEARNER_NO, .waits = true},
+    [RPC_OBSERVE] = {ELECTION "Observe", GRPC_SERVER_STREAM,
+                     &v3electionpb__leader_request__descriptor, rpc_observe, LEARNER_NO},
+    [RPC_RESIGN] = {ELECTION "Resign", GRPC_UNARY, &v3electionpb__resign_request__descriptor,
+                    rpc_resign, LEARNER_NO, .waits = true},
 };
 
 static void fail_call(struct grpc_call *call, enum etcd_error error)
@@ -206,7 +224,8 @@ static void io_on_cancel(void *ctx, struct grpc_call *call, enum grpc_cancel why
                          why == GRPC_CANCEL_DEADLINE ? GRPC_DEADLINE_EXCEEDED : GRPC_CANCELED);
     if (grpc_call_method(call)->id == RPC_SNAPSHOT) {
         io_snapshot_gone(call);
-    } else if (grpc_call_method(call)->kind != GRPC_UNARY) {
+    } else if (grpc_call_method(call)->kind != GRPC_UNARY ||
+               RPC_SPECS[grpc_call_method(call)->id].waits) {
         post_notice(ctx, grpc_call_handle(call), 0, state_canceled);
     }
 }

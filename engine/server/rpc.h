@@ -30,6 +30,13 @@ enum rpc_method {
     RPC_MOVE_LEADER,
     RPC_HEALTH_CHECK,
     RPC_HEALTH_WATCH,
+    RPC_LOCK,
+    RPC_UNLOCK,
+    RPC_CAMPAIGN,
+    RPC_PROCLAIM,
+    RPC_LEADER,
+    RPC_OBSERVE,
+    RPC_RESIGN,
     RPC_COUNT
 };
 
@@ -42,6 +49,7 @@ struct rpc_spec {
     const ProtobufCMessageDescriptor *request;
     request_fn run; /* state thread */
     enum rpc_learner learner;
+    bool waits; /* a unary call whose client's going away matters to the state thread */
 };
 
 extern const struct rpc_spec RPC_SPECS[RPC_COUNT];
@@ -78,6 +86,14 @@ void rpc_defragment(struct server *server, struct request *request);
 void rpc_snapshot(struct server *server, struct request *request);
 void rpc_move_leader(struct server *server, struct request *request);
 void rpc_health_check(struct server *server, struct request *request);
+
+void rpc_lock(struct server *server, struct request *request);
+void rpc_unlock(struct server *server, struct request *request);
+void rpc_campaign(struct server *server, struct request *request);
+void rpc_proclaim(struct server *server, struct request *request);
+void rpc_leader(struct server *server, struct request *request);
+void rpc_observe(struct server *server, struct request *request);
+void rpc_resign(struct server *server, struct request *request);
 
 /* The HTTP side uses these on the state thread. */
 void kv_env_fill(struct server *server, struct kv_env *out_env);

@@ -47,6 +47,7 @@ struct server *server_new(const struct server_config *config)
     rng_seed(&server->rng, process_random());
     map_init(&server->waiters);
     map_init(&server->streams);
+    map_init(&server->contests);
     heap_init(&server->deadlines);
     struct list *lists[] = {
         &server->proposals,        &server->reads,          &server->reads_in_round,
@@ -110,6 +111,7 @@ void server_free(struct server *server)
     compactor_free(server->compactor);
     map_free(&server->waiters);
     map_free(&server->streams);
+    map_free(&server->contests);
     heap_free(&server->deadlines);
     buf_free(&server->store_membership);
     buf_free(&server->arrived_data);
