@@ -148,7 +148,7 @@ static void dial_start(void *ctx)
     http1_client_free(dial->client);
     dial->client = peer_client_new(peer);
     if (dial->client == NULL) {
-        log_refusal(dial, E_UNSUPPORTED, "the peer URL cannot be used: is it one with TLS?");
+        log_refusal(dial, E_UNSUPPORTED, "the peer URL cannot be used");
         peer_pick_next_url(peer);
         loop_timer_set(&dial->redial, PEER_REDIAL_SLOW_MS);
         return;

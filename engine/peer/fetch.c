@@ -76,15 +76,16 @@ static void on_done(void *ctx, int code, const char *text)
 struct peer_fetch_run *peer_fetch_start(const struct peer_fetch *fetch)
 {
     struct peer_fetch_run *run = mem_zalloc(sizeof(*run));
-    struct http1_client_config config = {.loop = fetch->loop, .resolver = fetch->resolver};
+    struct http1_client_config config = {
+        .loop = fetch->loop, .resolver = fetch->resolver, .tls = fetch->tls};
     struct err err = {{0}};
     run->loop = fetch->loop;
     run->on_done = fetch->on_done;
     run->ctx = fetch->ctx;
     buf_init(&run->body, PEER_FETCH_BODY_BYTES_MAX);
     int rc = url_parse(fetch->url, &config.url, &err);
-    if (rc == 0 && url_is_tls(&config.url)) {
-        rc = err_set(&err, E_UNSUPPORTED, "%s: peer URLs with TLS are not supported", fetch->url);
+    if (rc == 0 && url_is_tls(&config.url) && config.tls == NULL) {
+        rc = err_set(&err, E_UNSUPPORTED, "%s: TLS is not to be had here", fetch->url);
     }
     if (rc == 0) {
         const struct http1_header type = {"Content-Type", fetch->content_type};

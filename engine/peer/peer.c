@@ -181,12 +181,12 @@ void peer_pick_next_url(struct peer *peer)
 
 struct http1_client *peer_client_new(struct peer *peer)
 {
-    struct http1_client_config config = {.loop = peer->transport->config.loop,
-                                         .resolver = peer->transport->config.resolver};
+    const struct peer_transport_config *transport = &peer->transport->config;
+    struct http1_client_config config = {
+        .loop = transport->loop, .resolver = transport->resolver, .tls = transport->tls};
     if (url_parse(peer->urls[peer->url_picked], &config.url, NULL) != 0 ||
-        url_is_tls(&config.url)) {
-        return NULL; /* no URL at all (a stranger's header may hold anything), or one that needs TLS
-                      */
+        (url_is_tls(&config.url) && config.tls == NULL)) {
+        return NULL; /* no URL at all: a stranger's header may hold anything */
     }
     return http1_client_new(&config);
 }

@@ -25,8 +25,9 @@ struct peer_transport;
 
 struct peer_transport_config {
     struct loop *loop;
-    struct resolver *resolver;    /* borrowed */
-    const struct disk_seam *disk; /* borrowed */
+    struct resolver *resolver;                /* borrowed */
+    const struct stream_transport_maker *tls; /* for https URLs; borrowed; NULL: there are none */
+    const struct disk_seam *disk;             /* borrowed */
     uint64_t self_id;
     uint64_t cluster_id;
     const char *server_version;      /* X-Server-Version */
@@ -110,7 +111,8 @@ typedef void (*peer_fetch_fn)(void *ctx, const struct peer_fetch_answer *answer)
 struct peer_fetch {
     struct loop *loop;
     struct resolver *resolver;
-    const char *url; /* http://host:port */
+    const struct stream_transport_maker *tls; /* for https URLs; NULL: there are none */
+    const char *url;                          /* http://host:port */
     const char *method;
     const char *path;
     const char *content_type; /* NULL: none */

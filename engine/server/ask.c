@@ -41,6 +41,7 @@ static void io_sync_start(void *ctx)
     struct sync_fetch *fetch = ctx;
     const struct peer_fetch request = {.loop = fetch->server->io.loop,
                                        .resolver = fetch->server->resolver,
+                                       .tls = server_tls_seam(fetch->server->tls.peer),
                                        .url = fetch->url,
                                        .method = "GET",
                                        .path = fetch->path,

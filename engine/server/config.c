@@ -12,6 +12,7 @@
 #include "base/flags.h"
 #include "base/log.h"
 #include "base/net/url.h"
+#include "engine/server/config_tls.h"
 #include "engine/server/version.h"
 
 #define ELECTION_MS_MAX            50000 /* as etcd: beyond it a cluster would not notice a dead leader */
@@ -23,6 +24,7 @@
 /* The raw words of the command line, before they are checked. */
 struct raw_flags {
     const char *data_dir, *listen_client, *listen_peer, *listen_metrics, *advertise_client;
+    const char *listen_client_http;
     const char *advertise_peer, *initial_cluster, *cluster_state, *compaction_mode,
         *compaction_retention;
     const char *log_level, *log_format, *log_outputs, *logger, *config_file, *metrics,
@@ -54,8 +56,10 @@ static void set_defaults(struct server_config *config, struct raw_flags *raw)
         .strict_reconfig_check = true,
         .pre_vote = true,
     };
+    config_tls_defaults(config);
     *raw = (struct raw_flags){
         .data_dir = "",
+        .listen_client_http = "",
         .listen_client = "http://localhost:2379",
         .listen_peer = "http://localhost:2380",
         .listen_metrics = "",
@@ -234,6 +238,10 @@ static int apply_raw(const struct raw_flags *raw, struct server_config *config,
 {
     int rc = need_urls("listen-client-urls", raw->listen_client, &config->listen_client_urls, err);
     if (rc == 0) {
+        rc = split_urls("listen-client-http-urls", raw->listen_client_http,
+                        &config->listen_client_http_urls, err);
+    }
+    if (rc == 0) {
         rc = need_urls("listen-peer-urls", raw->listen_peer, &config->listen_peer_urls, err);
     }
     if (rc == 0) {
@@ -250,6 +258,9 @@ static int apply_raw(const struct raw_flags *raw, struct server_config *config,
     }
     if (rc == 0) {
         rc = check_advertised(config, advertise_client_set, err);
+    }
+    if (rc == 0) {
+        rc = config_tls_check(config, err);
     }
     if (rc == 0) {
         rc = check_timing(config, err);
@@ -388,7 +399,7 @@ enum config_outcome config_read(int argc, char **argv, struct server_config *out
     struct server_config *c = out_config;
     struct raw_flags raw;
     set_defaults(c, &raw);
-    struct flag flags[] = {
+    struct flag own_flags[] = {
         {.name = "name",
          .type = FLAG_STRING,
          .target = &c->name,
@@ -422,6 +433,10 @@ enum config_outcome config_read(int argc, char **argv, struct server_config *out
          .type = FLAG_STRING,
          .target = &raw.listen_client,
          .help = "URLs to listen on for client gRPC and HTTP."},
+        {.name = "listen-client-http-urls",
+         .type = FLAG_STRING,
+         .target = &raw.listen_client_http,
+         .help = "URLs for clients' HTTP; given, --listen-client-urls speak gRPC only."},
         {.name = "max-snapshots",
          .type = FLAG_UINT,
          .target = &c->max_snapshots,
@@ -554,6 +569,9 @@ enum config_outcome config_read(int argc, char **argv, struct server_config *out
          .help = "Print this text and exit."},
         {.name = "h", .type = FLAG_BOOL, .target = &raw.help},
     };
+    struct flag flags[ARRAY_COUNT(own_flags) + CONFIG_TLS_FLAGS];
+    memcpy(flags, own_flags, sizeof(own_flags));
+    config_tls_flags(c, flags + ARRAY_COUNT(own_flags));
     int rest;
     *out_exit_code = 2;
     if (flags_parse(flags, ARRAY_COUNT(flags), "ETCD_", argc, argv, &rest, err) != 0) {
@@ -600,6 +618,7 @@ void config_free(struct server_config *config)
     config_urls_free(&config->listen_client_urls);
     config_urls_free(&config->listen_peer_urls);
     config_urls_free(&config->listen_metrics_urls);
+    config_urls_free(&config->listen_client_http_urls);
     config_urls_free(&config->advertise_client_urls);
     config_urls_free(&config->initial_advertise_peer_urls);
 }

@@ -26,12 +26,21 @@ struct config_urls {
     uint32_t count;
 };
 
+/* One group of TLS flags: --cert-file and so on, or --peer-cert-file and so on. NULL is as "". */
+struct config_tls {
+    const char *cert_file, *key_file, *client_cert_file, *client_key_file;
+    const char *trusted_ca_file, *crl_file;
+    const char *allowed_names, *allowed_hosts; /* comma-separated */
+    bool client_cert_auth, auto_tls, skip_client_san;
+};
+
 /* Owned by main; config_free. Texts borrow argv, the environment or literals unless said. */
 struct server_config {
     const char *name;
     char *data_dir; /* owned */
     const char *wal_dir;
     struct config_urls listen_client_urls, listen_peer_urls, listen_metrics_urls;
+    struct config_urls listen_client_http_urls; /* given: listen_client_urls speak gRPC only */
     struct config_urls advertise_client_urls, initial_advertise_peer_urls;
     char *initial_cluster; /* owned; name=url,... */
     const char *initial_cluster_token;
@@ -47,6 +56,9 @@ struct server_config {
     uint64_t backend_batch_limit;
     int64_t watch_progress_interval_ms;
     int hold_cluster_version; /* 3005: never above 3.5; 0: not held */
+    struct config_tls client_tls, peer_tls;
+    const char *cipher_suites, *tls_min_version, *tls_max_version;
+    uint64_t self_signed_cert_validity; /* years */
     bool strict_reconfig_check, pre_vote, unsafe_no_fsync, force_new_cluster;
     /* No flags: small values let tests reach rare paths. 0: the default. */
     uint64_t wal_segment_bytes;

@@ -77,6 +77,7 @@ static void io_fetch(void *ctx)
     const struct peer_fetch fetch = {
         .loop = job->server->io.loop,
         .resolver = job->server->resolver,
+        .tls = server_tls_seam(job->server->tls.peer),
         .url = job->url,
         .method = job->method,
         .path = job->path,

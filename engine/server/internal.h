@@ -36,6 +36,7 @@
 #include "engine/server/config.h"
 #include "engine/server/membership.h"
 #include "engine/server/server.h"
+#include "engine/server/tls.h"
 #include "engine/server/worker.h"
 #include "engine/store/lmdb_store.h"
 #include "engine/wal/wal.h"
@@ -180,6 +181,8 @@ struct server {
     struct grpc_server *grpc;
     struct http1_server *client_http, *metrics_http, *peer_http;
     struct port *client_port, *metrics_port, *peer_port;
+    struct port *client_http_port; /* --listen-client-http-urls */
+    struct server_tls tls;
     struct peer_transport *peers;
     struct list io_fetches; /* short requests to peers that run */
     bool io_closed;         /* all of the above is gone: what still comes is dropped */
@@ -522,9 +525,6 @@ void streams_on_revoked(struct server *server, int64_t lease);
 void streams_on_demotion(struct server *server);
 bool stream_is_served(struct server *server, uint64_t handle);
 
-/* ---- rpc_lease.c: leases of another member's leadership ---- */
-
-void lease_forward(struct server *server, struct request *request);
 /*
  * A watch of the server's own, from start_revision on: fn gets framed WatchResponse messages
  * (see watch_stream_pull) and may end the watch. range_end empty: one key.
@@ -542,6 +542,9 @@ void stream_watch_set_unsent(struct server *server, struct stream_state *stream,
 void contest_canceled(struct server *server, uint64_t handle);
 void contest_drained(struct server *server, uint64_t handle, size_t bytes);
 
+/* ---- rpc_lease.c: leases of another member's leadership ---- */
+
+void lease_forward(struct server *server, struct request *request);
 void lease_forward_later(struct server *server, struct request *request);
 void lease_forget_rest(struct server *server, int64_t id);
 

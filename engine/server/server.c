@@ -119,6 +119,7 @@ void server_free(struct server *server)
     for (size_t i = 0; i < ARRAY_COUNT(workers); i++) {
         worker_free(workers[i]); /* last: timers and look-ups still knew their loops */
     }
+    server_tls_free(server);
     mem_free(server->member_dir);
     mem_free(server->wal_dir);
     mem_free(server->snap_dir);
@@ -221,23 +222,57 @@ static void on_links_timer(void *ctx)
     loop_timer_set(&server->io_links_timer, LINKS_REFRESH_MS);
 }
 
+/* A port of config's kind on these URLs; none when there are no URLs. */
 static int open_port(struct server *server, const struct config_urls *texts,
-                     struct grpc_server *grpc, struct http1_server *http, struct port **out_port,
-                     struct err *err)
+                     struct port_config config, struct port **out_port, struct err *err)
 {
     struct url urls[CONFIG_URLS_MAX];
+    if (texts->count == 0) {
+        return 0;
+    }
     for (uint32_t i = 0; i < texts->count; i++) {
         int rc = url_parse(texts->urls[i], &urls[i], err);
         if (rc != 0) {
             return rc;
         }
     }
-    const struct port_config config = {.loop = server->io.loop,
-                                       .urls = urls,
-                                       .url_count = texts->count,
-                                       .grpc = grpc,
-                                       .http = http};
+    config.loop = server->io.loop;
+    config.resolver = server->resolver;
+    config.urls = urls;
+    config.url_count = texts->count;
     return port_open(&config, out_port, err);
+}
+
+static int open_ports(struct server *server, struct err *err)
+{
+    const struct server_config *config = server->config;
+    const bool split = config->listen_client_http_urls.count > 0;
+    const struct port_config peers = {.name = "peer",
+                                      .http = server->peer_http,
+                                      .tls = server_tls_seam(server->tls.peer),
+                                      .check_client_hosts = !config->peer_tls.skip_client_san};
+    const struct port_config clients = {.name = "client",
+                                        .grpc = server->grpc,
+                                        .http = split ? NULL : server->client_http,
+                                        .tls = server_tls_seam(server->tls.client)};
+    const struct port_config client_http = {.name = "client",
+                                            .http = server->client_http,
+                                            .tls = server_tls_seam(server->tls.http)};
+    const struct port_config metrics = {.name = "metrics",
+                                        .http = server->metrics_http,
+                                        .tls = server_tls_seam(server->tls.http)};
+    int rc = open_port(server, &config->listen_peer_urls, peers, &server->peer_port, err);
+    if (rc == 0) {
+        rc = open_port(server, &config->listen_client_urls, clients, &server->client_port, err);
+    }
+    if (rc == 0) {
+        rc = open_port(server, &config->listen_client_http_urls, client_http,
+                       &server->client_http_port, err);
+    }
+    if (rc == 0) {
+        rc = open_port(server, &config->listen_metrics_urls, metrics, &server->metrics_port, err);
+    }
+    return rc;
 }
 
 /* Runs on the I/O thread, which owns ports and connections; main waits for the outcome. */
@@ -261,6 +296,7 @@ static void io_start_now(void *ctx)
     const struct peer_transport_config peers = {
         .loop = server->io.loop,
         .resolver = server->resolver,
+        .tls = server_tls_seam(server->tls.peer),
         .self_id = server->member_id,
         .cluster_id = server->cluster_id,
         .server_version = SERVER_VERSION,
@@ -280,16 +316,7 @@ static void io_start_now(void *ctx)
     buf_free(&urls);
     io_rpc_start(server);
     io_http_start(server);
-    start->code = open_port(server, &config->listen_peer_urls, NULL, server->peer_http,
-                            &server->peer_port, &start->err);
-    if (start->code == 0) {
-        start->code = open_port(server, &config->listen_client_urls, server->grpc,
-                                server->client_http, &server->client_port, &start->err);
-    }
-    if (start->code == 0 && config->listen_metrics_urls.count > 0) {
-        start->code = open_port(server, &config->listen_metrics_urls, NULL, server->metrics_http,
-                                &server->metrics_port, &start->err);
-    }
+    start->code = open_ports(server, &start->err);
     loop_timer_init(server->io.loop, &server->io_links_timer, on_links_timer, server);
     loop_timer_set(&server->io_links_timer, LINKS_REFRESH_MS);
     completion_signal(&start->done);
@@ -302,28 +329,20 @@ static void io_stop_now(void *ctx)
     loop_timer_cancel(&server->io_links_timer);
     server->io_closed = true;
     io_fetches_cancel(server);
-    if (server->client_port != NULL) {
-        port_stop_listening(server->client_port);
-    }
-    if (server->peer_port != NULL) {
-        port_stop_listening(server->peer_port);
-    }
-    if (server->metrics_port != NULL) {
-        port_stop_listening(server->metrics_port);
+    struct port *ports[] = {server->client_port, server->client_http_port, server->peer_port,
+                            server->metrics_port};
+    for (size_t i = 0; i < ARRAY_COUNT(ports); i++) {
+        if (ports[i] != NULL) {
+            port_stop_listening(ports[i]);
+        }
     }
     grpc_server_free(server->grpc);
     http1_server_free(server->client_http);
     http1_server_free(server->metrics_http);
     http1_server_free(server->peer_http); /* its requests end in the transport: before that goes */
     peer_transport_free(server->peers);
-    if (server->client_port != NULL) {
-        port_free(server->client_port);
-    }
-    if (server->peer_port != NULL) {
-        port_free(server->peer_port);
-    }
-    if (server->metrics_port != NULL) {
-        port_free(server->metrics_port);
+    for (size_t i = 0; i < ARRAY_COUNT(ports); i++) {
+        port_free(ports[i]);
     }
     completion_signal(&stop->done);
 }
@@ -406,6 +425,9 @@ static void state_start_now(void *ctx)
 static int server_start(struct server *server, struct err *err)
 {
     int rc = make_workers(server, err);
+    if (rc == 0) {
+        rc = server_tls_start(server, err);
+    }
     if (rc == 0) {
         server->resolver = resolver_new();
         rc = bootstrap(server, err);
