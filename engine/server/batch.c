@@ -37,6 +37,30 @@ static void run_waiters(struct server *server, struct batch_waiter *waiters)
     }
 }
 
+static void drop_waiters(struct batch_waiter *waiters)
+{
+    while (waiters != NULL) {
+        struct batch_waiter *next = waiters->next;
+        mem_free(waiters);
+        waiters = next;
+    }
+}
+
+void batch_drop(struct server *server)
+{
+    struct commit_job *job = server->commit_waiting;
+    drop_waiters(server->batch_waiters);
+    drop_waiters(server->commit_waiters);
+    server->batch_waiters = server->commit_waiters = NULL;
+    if (job != NULL) { /* the disk stayed full: the log has what is in it */
+        server->commit_waiting = NULL;
+        buf_free(&job->membership);
+        store_batch_free(job->batch);
+        mem_free(job->batch);
+        mem_free(job);
+    }
+}
+
 /* State thread: the batch is durable. */
 static void commit_done(void *ctx)
 {

@@ -413,6 +413,9 @@ void apply_entry(struct server *server, const struct raft_entry *entry);
 
 void batch_start(struct server *server);
 
+/* When all threads have ended: what waited for a batch, or for room, waits no more. */
+void batch_drop(struct server *server);
+
 /* Store thread, before the first batch. */
 void store_commits_start(struct server *server);
 

@@ -97,6 +97,7 @@ void server_free(struct server *server)
     drop_requests(server);
     backlog_drop(server);
     persist_drop(server);
+    batch_drop(server);
     snapshot_install_drop(server);
     membership_free(server->known_members);
     if (server->watch_hub != NULL) {
