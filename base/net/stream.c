@@ -392,7 +392,7 @@ static void stream_connected(struct stream *stream)
     if (errnum != 0) {
         char text[192];
         snprintf(text, sizeof(text), "connect %s: %s", stream->address, strerrordesc_np(errnum));
-        stream_fail(stream, E_REFUSED, text);
+        stream_fail(stream, errnum == ECONNREFUSED ? E_REFUSED : E_UNAVAILABLE, text);
         return;
     }
     stream_shake_hands(stream);

@@ -80,7 +80,8 @@ struct stream_events {
     void (*on_drained)(void *ctx);
     /*
      * The stream is closed: E_CLOSED the other side ended it, E_TIMEOUT a timer of it, E_REFUSED
-     * could not connect, else an error of the socket. text says more. Call stream_free here or
+     * nobody listens there, E_UNAVAILABLE no connection for another reason, else an error of the
+     * socket. text says more. Call stream_free here or
      * later.
      */
     void (*on_close)(void *ctx, int code, const char *text);

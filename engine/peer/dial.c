@@ -59,6 +59,7 @@ static void on_answer(void *ctx, const struct http1_client_answer *answer)
         LOG_INFO("established TCP streaming connection with remote peer",
                  LOG_STR("stream-reader-type", STREAM_PATHS[dial->kind]),
                  LOG_HEX("remote-peer-id", dial->peer->id));
+        dial->peer->was_there = true;
         peer_refresh_active(dial->peer);
     }
 }
@@ -131,6 +132,7 @@ static void on_done(void *ctx, int code, const char *text)
     if (!was_up) {
         log_refusal(dial, code, text);
         peer_pick_next_url(peer);
+        peer_note_dial(peer, code);
     }
     peer_refresh_active(peer);
     loop_timer_set(&dial->redial,

@@ -63,6 +63,8 @@ struct peer {
     bool is_stranger; /* came by a header; the log has not named it */
     struct snapshot_send *snapshot;
     uint64_t active_since_ms;
+    bool was_there;    /* a stream was up since the last time that it was gone */
+    uint32_t refusals; /* connections that were refused, one after the other */
 };
 
 /* A request of the peer port that this module answers; http1_user. */
@@ -106,6 +108,9 @@ void peer_report_removed(struct peer *peer);
 /* Links to somebody whom only its own header names; bounded, and members take its place. */
 void peer_add_stranger(struct peer_transport *transport, uint64_t id, const char *const *urls,
                        uint32_t url_count);
+
+/* gone.c: what each dialling came to: E_REFUSED, another error, or 0. */
+void peer_note_dial(struct peer *peer, int code);
 
 /* dial.c */
 void dial_init(struct dial *dial, struct peer *peer, enum stream_kind kind);

@@ -45,6 +45,10 @@ struct peer_transport_config {
     void (*on_snapshot)(void *ctx, struct raft_message *message, const char *db_path);
 
     void (*on_unreachable)(void *ctx, uint64_t id);
+
+    /* A peer that was connected is a process no more: all its streams are closed, and nobody
+     * listens at any of its URLs. Once for each time that it was there. May be NULL. */
+    void (*on_gone)(void *ctx, uint64_t id);
     void (*on_snapshot_status)(void *ctx, uint64_t id, bool delivered);
 
     /* Peers say (410) that this member was removed from the cluster: it must stop. */

@@ -8,6 +8,8 @@
 #include "base/assert.h"
 #include "base/plant.h"
 
+#define EARLY_CAMPAIGN_TICKS_MAX 3
+
 /* Each term starts with a new random timeout in [election_ticks, 2 * election_ticks) (Raft 5.2). */
 static void election_reset(struct raft *raft, uint64_t term)
 {
@@ -21,6 +23,7 @@ static void election_reset(struct raft *raft, uint64_t term)
     raft->heartbeat_elapsed = 0;
     raft->randomized_timeout =
         raft->election_ticks + (uint32_t)rng_below(&raft->rng, raft->election_ticks);
+    raft->early_campaign_ticks = 0;
     raft->transfer_target = RAFT_NO_ID;
     raft->pending_conf_index = 0;
     raft->leaving_index = 0;
@@ -129,6 +132,19 @@ void raft_hup(struct raft *raft, enum raft_campaign_type type)
         type = RAFT_CAMPAIGN_PRE;
     }
     election_campaign(raft, type);
+}
+
+/*
+ * Without PreVote a mistaken report would raise the term of a healthy cluster. The members that
+ * miss the same leader are told at nearly the same time: a few ticks of chance keep them apart.
+ */
+void raft_report_gone(struct raft *raft, uint64_t id)
+{
+    ASSERT(id != RAFT_NO_ID);
+    if (raft->role == RAFT_FOLLOWER && raft->leader == id && raft->pre_vote) {
+        raft->leader = RAFT_NO_ID;
+        raft->early_campaign_ticks = 1 + (uint32_t)rng_below(&raft->rng, EARLY_CAMPAIGN_TICKS_MAX);
+    }
 }
 
 bool raft_in_lease(const struct raft *raft)

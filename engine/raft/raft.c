@@ -99,6 +99,18 @@ static void tick_leader(struct raft *raft)
     }
 }
 
+/* One try, beside the timeout, which goes on as if nothing had been reported. */
+static void tick_early_campaign(struct raft *raft)
+{
+    if (raft->early_campaign_ticks == 0) {
+        return;
+    }
+    raft->early_campaign_ticks--;
+    if (raft->early_campaign_ticks == 0) {
+        raft_hup(raft, RAFT_CAMPAIGN_ELECTION);
+    }
+}
+
 void raft_tick(struct raft *raft)
 {
     if (raft->role == RAFT_LEADER) {
@@ -108,6 +120,7 @@ void raft_tick(struct raft *raft)
     raft_suspect_tick(raft);
     /* No further than anybody looks: a learner counts for years. */
     raft->election_elapsed = BASE_MIN(raft->election_elapsed + 1, 2 * raft->election_ticks);
+    tick_early_campaign(raft);
     if (raft->election_elapsed >= raft->randomized_timeout && raft_is_promotable(raft)) {
         raft->election_elapsed = 0;
         raft_hup(raft, RAFT_CAMPAIGN_ELECTION);
@@ -166,6 +179,7 @@ static bool step_follow_leader(struct raft *raft, uint64_t leader)
         raft_become_follower(raft, raft->term, leader);
     }
     raft->election_elapsed = 0;
+    raft->early_campaign_ticks = 0;
     raft->leader = leader;
     return true;
 }

@@ -154,6 +154,14 @@ void raft_campaign(struct raft *raft);
 void raft_report_unreachable(struct raft *raft, uint64_t id);
 void raft_report_snapshot(struct raft *raft, uint64_t id, bool delivered);
 
+/*
+ * The network says that the process of id has ended: its host refuses connections that it had
+ * before. A follower of id has no leader any more and asks for pre-votes within a few ticks,
+ * instead of an election timeout. It may be wrong: a leader that is alive is followed again at its
+ * next word, and others keep their lease until they know by themselves. No effect without PreVote.
+ */
+void raft_report_gone(struct raft *raft, uint64_t id);
+
 /* Fills *out; true when there is anything in it. */
 bool raft_take_effects(struct raft *raft, struct raft_effects *out);
 

@@ -86,6 +86,7 @@ struct raft {
     uint32_t election_elapsed;
     uint32_t heartbeat_elapsed;
     uint32_t randomized_timeout;
+    uint32_t early_campaign_ticks; /* until a campaign before the timeout; 0: none is due */
 
     struct raft_log log;
     struct raft_progress members[RAFT_MEMBERS_MAX]; /* the configuration, ascending by id */

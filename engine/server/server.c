@@ -176,6 +176,13 @@ static void state_unreachable(void *ctx)
     mem_free(report);
 }
 
+static void state_gone(void *ctx)
+{
+    struct peer_report *report = ctx;
+    raft_report_gone(report->server->raft, report->id);
+    mem_free(report);
+}
+
 static void state_snapshot_status(void *ctx)
 {
     struct peer_report *report = ctx;
@@ -198,6 +205,11 @@ static void post_report(struct server *server, uint64_t id, bool delivered, loop
 static void io_on_unreachable(void *ctx, uint64_t id)
 {
     post_report(ctx, id, false, state_unreachable);
+}
+
+static void io_on_gone(void *ctx, uint64_t id)
+{
+    post_report(ctx, id, false, state_gone);
 }
 
 static void io_on_snapshot_status(void *ctx, uint64_t id, bool delivered)
@@ -256,12 +268,10 @@ static int open_ports(struct server *server, struct err *err)
                                         .grpc = server->grpc,
                                         .http = split ? NULL : server->client_http,
                                         .tls = server_tls_seam(server->tls.client)};
-    const struct port_config client_http = {.name = "client",
-                                            .http = server->client_http,
-                                            .tls = server_tls_seam(server->tls.http)};
-    const struct port_config metrics = {.name = "metrics",
-                                        .http = server->metrics_http,
-                                        .tls = server_tls_seam(server->tls.http)};
+    const struct port_config client_http = {
+        .name = "client", .http = server->client_http, .tls = server_tls_seam(server->tls.http)};
+    const struct port_config metrics = {
+        .name = "metrics", .http = server->metrics_http, .tls = server_tls_seam(server->tls.http)};
     int rc = open_port(server, &config->listen_peer_urls, peers, &server->peer_port, err);
     if (rc == 0) {
         rc = open_port(server, &config->listen_client_urls, clients, &server->client_port, err);
@@ -309,6 +319,7 @@ static void io_start_now(void *ctx)
         .on_message = io_on_message,
         .on_snapshot = io_on_snapshot,
         .on_unreachable = io_on_unreachable,
+        .on_gone = io_on_gone,
         .on_snapshot_status = io_on_snapshot_status,
         .on_removed = io_on_removed,
         .is_removed = io_is_removed,

@@ -105,6 +105,13 @@ static void on_unreachable(void *ctx, uint64_t id)
     node->unreachable_count++;
 }
 
+static void on_gone(void *ctx, uint64_t id)
+{
+    struct node *node = ctx;
+    (void)id;
+    node->gone_count++;
+}
+
 static void on_snapshot_status(void *ctx, uint64_t id, bool delivered)
 {
     struct node *node = ctx;
@@ -188,6 +195,7 @@ void node_start(struct world *world, struct node *node, uint64_t id)
         .on_message = on_message,
         .on_snapshot = on_snapshot,
         .on_unreachable = on_unreachable,
+        .on_gone = on_gone,
         .on_snapshot_status = on_snapshot_status,
         .on_removed = on_removed,
         .is_removed = is_removed,

@@ -22,7 +22,7 @@ struct node {
     struct listener *listener;
     struct raft_message messages[NODE_MESSAGES_MAX];
     size_t message_count;
-    size_t unreachable_count, removed_count;
+    size_t unreachable_count, gone_count, removed_count;
     size_t delivered_count, undelivered_count; /* of snapshots sent */
     char *snapshot_path;                       /* of the last one that arrived */
     struct raft_message snapshot;

@@ -150,6 +150,41 @@ static void a_heartbeat_does_not_wait_behind_big_appends(void **state)
     pair_free(pair);
 }
 
+static bool b_is_gone(void *ctx)
+{
+    return ((struct pair *)ctx)->a->gone_count > 0;
+}
+
+static void a_process_that_ended_is_told_once_each_time(void **state)
+{
+    (void)state;
+    struct pair *pair = pair_new();
+    pair_start(pair);
+    for (int i = 0; i < 2; i++) {
+        world_until(&pair->world, both_active, pair);
+        pair->a->gone_count = 0;
+        node_stop(pair->b);
+        world_until(&pair->world, b_is_gone, pair);
+        world_pass(&pair->world, 400);
+        assert_int_equal(pair->a->gone_count, 1);
+        node_start(&pair->world, pair->b, 2);
+        node_knows(pair->b, pair->a);
+    }
+    pair_free(pair);
+}
+
+static void one_who_was_never_there_is_not_gone(void **state)
+{
+    (void)state;
+    struct pair *pair = pair_new();
+    const char *urls[] = {"http://127.0.0.1:1"};
+    pair_start(pair);
+    peer_add(pair->a->transport, 9, urls, 1);
+    world_pass(&pair->world, 400);
+    assert_int_equal(pair->a->gone_count, 0);
+    pair_free(pair);
+}
+
 static void a_restarted_member_is_found_again_and_runs_start_anew(void **state)
 {
     (void)state;
@@ -790,6 +825,8 @@ int main(void)
         cmocka_unit_test(those_that_stay_keep_their_links),
         cmocka_unit_test(a_message_goes_through_the_pipeline_before_streams_are_there),
         cmocka_unit_test(a_heartbeat_does_not_wait_behind_big_appends),
+        cmocka_unit_test(a_process_that_ended_is_told_once_each_time),
+        cmocka_unit_test(one_who_was_never_there_is_not_gone),
         cmocka_unit_test(a_restarted_member_is_found_again_and_runs_start_anew),
         cmocka_unit_test(streams_are_refused_in_etcds_order_and_words),
         cmocka_unit_test(a_stream_takes_the_place_of_the_one_before),

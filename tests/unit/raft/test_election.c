@@ -141,6 +141,104 @@ static void a_pre_candidate_keeps_its_term_until_it_has_won(void **state)
     rig_free(rig);
 }
 
+static void a_follower_whose_leader_is_gone_asks_within_a_few_ticks(void **state)
+{
+    (void)state;
+    struct rig *rig = follower();
+
+    raft_report_gone(rig->raft, 2);
+    assert_int_equal(rig_status(rig).leader, RAFT_NO_ID);
+    assert_int_equal(rig->sent_count, 0);
+    rig_tick(rig, 3);
+
+    assert_int_equal(rig_status(rig).role, RAFT_PRE_CANDIDATE);
+    assert_int_equal(rig_status(rig).term, 5);
+    assert_int_equal(rig_sent_count(rig, RAFT_MSG_PRE_VOTE, 3), 1);
+    rig_free(rig);
+}
+
+static void an_early_question_is_put_once_and_the_timeout_goes_on_beside_it(void **state)
+{
+    (void)state;
+    struct rig *rig = follower();
+
+    raft_report_gone(rig->raft, 2);
+    rig_tick(rig, 3);
+    rig_forget(rig);
+    rig_tick(rig, 6);
+    assert_int_equal(rig->sent_count, 0); /* nobody answered; nine ticks are no timeout */
+    rig_tick(rig, 11);
+
+    assert_int_equal(rig_sent_count(rig, RAFT_MSG_PRE_VOTE, 3), 1);
+    rig_free(rig);
+}
+
+static void one_who_knows_that_the_leader_is_gone_holds_no_lease_for_it(void **state)
+{
+    (void)state;
+    struct rig *rig = follower();
+    struct raft_message ask = {
+        .type = RAFT_MSG_PRE_VOTE, .from = 3, .term = 6, .index = 2, .log_term = 5};
+
+    rig_step(rig, ask);
+    assert_null(rig_sent(rig, RAFT_MSG_PRE_VOTE_RESP, 3));
+    raft_report_gone(rig->raft, 2);
+    rig_step(rig, ask);
+
+    assert_false(rig_sent(rig, RAFT_MSG_PRE_VOTE_RESP, 3)->reject);
+    rig_free(rig);
+}
+
+static void a_leader_that_was_called_gone_by_mistake_is_followed_again(void **state)
+{
+    (void)state;
+    struct rig *rig = follower();
+
+    raft_report_gone(rig->raft, 2);
+    rig_step(rig, (struct raft_message){.type = RAFT_MSG_HEARTBEAT, .from = 2, .term = 5});
+    rig_forget(rig);
+    rig_tick(rig, 5);
+
+    assert_int_equal(rig_status(rig).leader, 2);
+    assert_int_equal(rig_status(rig).role, RAFT_FOLLOWER);
+    assert_int_equal(rig->sent_count, 0);
+    rig_free(rig);
+}
+
+static void only_a_follower_of_the_one_who_is_gone_is_concerned(void **state)
+{
+    (void)state;
+    struct rig *rig = follower();
+    raft_report_gone(rig->raft, 3);
+    rig_tick(rig, 5);
+    assert_int_equal(rig_status(rig).leader, 2);
+    assert_int_equal(rig->sent_count, 0);
+    rig_free(rig);
+
+    rig = rig_new(3, RAFT_NO_ID);
+    rig_lead(rig);
+    raft_report_gone(rig->raft, 2);
+    raft_report_gone(rig->raft, 1);
+    assert_int_equal(rig_status(rig).role, RAFT_LEADER);
+    assert_int_equal(rig_status(rig).leader, 1);
+    rig_free(rig);
+}
+
+static void without_pre_vote_nobody_is_called_gone(void **state)
+{
+    (void)state;
+    struct raft_config config = {
+        .mark = {.conf_state = {.voters = {1, 2, 3}, .voter_count = 3}},
+    };
+    struct rig *rig = rig_new_with(config);
+    rig_step(rig, (struct raft_message){.type = RAFT_MSG_HEARTBEAT, .from = 2, .term = 5});
+
+    raft_report_gone(rig->raft, 2);
+
+    assert_int_equal(rig_status(rig).leader, 2);
+    rig_free(rig);
+}
+
 static void an_old_leader_learns_the_new_term_by_an_empty_answer(void **state)
 {
     (void)state;
@@ -284,6 +382,12 @@ int main(void)
         cmocka_unit_test(a_pre_vote_changes_nothing_and_is_answered_in_the_term_asked_for),
         cmocka_unit_test(an_old_pre_vote_is_refused_with_the_own_term),
         cmocka_unit_test(a_pre_candidate_keeps_its_term_until_it_has_won),
+        cmocka_unit_test(a_follower_whose_leader_is_gone_asks_within_a_few_ticks),
+        cmocka_unit_test(an_early_question_is_put_once_and_the_timeout_goes_on_beside_it),
+        cmocka_unit_test(one_who_knows_that_the_leader_is_gone_holds_no_lease_for_it),
+        cmocka_unit_test(a_leader_that_was_called_gone_by_mistake_is_followed_again),
+        cmocka_unit_test(only_a_follower_of_the_one_who_is_gone_is_concerned),
+        cmocka_unit_test(without_pre_vote_nobody_is_called_gone),
         cmocka_unit_test(an_old_leader_learns_the_new_term_by_an_empty_answer),
         cmocka_unit_test(votes_cannot_be_asked_for_before_the_own_one_is_durable),
         cmocka_unit_test(a_leader_without_a_quorum_steps_down),
