@@ -575,6 +575,11 @@ struct bytes http1_body(const struct http1_request *request)
     return buf_bytes(&request->body);
 }
 
+bool http1_is_plain(const struct http1_request *request)
+{
+    return stream_is_plain(request->conn->stream);
+}
+
 struct stream *http1_stream(const struct http1_request *request)
 {
     return request->conn->stream;

@@ -85,6 +85,7 @@ bool http1_query_value(const struct http1_request *request, const char *name, ch
 const char *http1_header(const struct http1_request *request, const char *name); /* or NULL */
 struct bytes http1_body(const struct http1_request *request);
 struct stream *http1_stream(const struct http1_request *request);
+bool http1_is_plain(const struct http1_request *request); /* it came without TLS */
 void http1_set_user(struct http1_request *request, void *user);
 void *http1_user(const struct http1_request *request);
 

@@ -714,6 +714,11 @@ const struct stream_identity *stream_identity(const struct stream *stream)
     return stream->transport->ops->identity(stream->transport);
 }
 
+bool stream_is_plain(const struct stream *stream)
+{
+    return stream->transport == stream_transport_plain();
+}
+
 const char *stream_peer_name(const struct stream *stream)
 {
     const struct stream_identity *identity = stream_identity(stream);

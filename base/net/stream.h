@@ -146,6 +146,9 @@ const char *stream_peer_address(const struct stream *stream);
 /* What is known of the other side; NULL for plain streams, and before hands are shaken. Borrowed.
  */
 const struct stream_identity *stream_identity(const struct stream *stream);
+
+/* True when nothing encrypts it. */
+bool stream_is_plain(const struct stream *stream);
 /* The common name of the verified certificate of the other side, or NULL. */
 const char *stream_peer_name(const struct stream *stream);
 

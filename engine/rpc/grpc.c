@@ -16,62 +16,10 @@
 #include "base/map.h"
 #include "base/net/handle.h"
 #include "engine/rpc/grpc_head.h"
+#include "engine/rpc/grpc_internal.h"
 #include "engine/rpc/http2.h"
 
-#define GRPC_HEADERS_MAX        8u
 #define GRPC_REQUEST_KEEP_BYTES 65536u
-
-struct grpc_conn {
-    struct list node;
-    struct grpc_server *server;
-    struct http2_session *session;
-    void (*on_closed)(void *ctx);
-    void *closed_ctx;
-};
-
-struct grpc_counters {
-    _Atomic uint64_t received_bytes;
-    _Atomic uint64_t sent_bytes;
-    _Atomic uint64_t received_messages;
-    _Atomic uint64_t sent_messages;
-    _Atomic uint64_t started_calls;
-    _Atomic uint64_t open_calls;
-    _Atomic uint64_t open_connections;
-};
-
-struct grpc_server {
-    struct grpc_server_config config;
-    struct http2_config http2;
-    struct map methods;  /* path to const struct grpc_method */
-    struct map services; /* names of services, for the texts of errors */
-    struct list conns;
-    struct handle_table handles;
-    size_t receive_bytes; /* of unfinished requests */
-    bool draining;
-    struct grpc_counters counters;
-};
-
-struct grpc_call {
-    struct grpc_server *server;
-    struct http2_stream *stream;
-    const struct grpc_method *method;
-    void *user;
-    uint64_t handle;
-    uint64_t started_ns;
-    uint64_t deadline_ms;
-    struct loop_timer deadline;
-    struct buf received; /* an unfinished message, or what a paused call holds back */
-    size_t unconsumed;   /* window that a paused call keeps */
-    uint64_t message_count;
-    bool is_paused;
-    bool is_parsing;
-    bool is_half_closed; /* the client has sent its last byte */
-    bool told_half_close;
-    bool has_sent_headers;
-    size_t header_count;
-    char *header_names[GRPC_HEADERS_MAX];
-    char *header_values[GRPC_HEADERS_MAX];
-};
 
 static void count(_Atomic uint64_t *counter, uint64_t by)
 {
@@ -83,13 +31,13 @@ static void uncount(_Atomic uint64_t *counter)
     atomic_fetch_sub_explicit(counter, 1, memory_order_relaxed);
 }
 
-static void call_release(struct grpc_call *call)
+void grpc_call_release(struct grpc_call *call)
 {
     struct grpc_server *server = call->server;
     loop_timer_cancel(&call->deadline);
     server->receive_bytes -= call->received.size;
     handle_remove(&server->handles, call->handle);
-    if (call->stream != NULL) {
+    if (call->stream != NULL) { /* local calls have none */
         if (call->unconsumed > 0) {
             http2_stream_consume(call->stream, call->unconsumed);
         }
@@ -118,6 +66,10 @@ static void call_send_headers(struct grpc_call *call)
 
 static void call_send_status(struct grpc_call *call, enum grpc_code code, const char *message)
 {
+    if (call->local != NULL) {
+        call->local->on_status(call->local_ctx, code, message);
+        return;
+    }
     char text[GRPC_STATUS_MESSAGE_MAX];
     struct http2_header headers[4 + GRPC_HEADERS_MAX];
     if (call->has_sent_headers) {
@@ -142,24 +94,25 @@ void grpc_call_finish(struct grpc_call *call, enum grpc_code code, const char *m
     if (server->config.on_finished != NULL) {
         server->config.on_finished(server->config.ctx, call, code);
     }
-    call_release(call);
+    grpc_call_release(call);
 }
 
 /* The call cannot go on: sends the status (why permitting) and tells the user. */
-static void call_cancel(struct grpc_call *call, enum grpc_cancel why, enum grpc_code code,
-                        const char *message)
+void grpc_call_cancel(struct grpc_call *call, enum grpc_cancel why, enum grpc_code code,
+                      const char *message)
 {
     struct grpc_server *server = call->server;
     if (why == GRPC_CANCEL_DEADLINE || why == GRPC_CANCEL_PROTOCOL) {
         call_send_status(call, code, message);
     }
     server->config.on_cancel(server->config.ctx, call, why);
-    call_release(call);
+    grpc_call_release(call);
 }
 
 static void call_on_deadline(void *ctx)
 {
-    call_cancel(ctx, GRPC_CANCEL_DEADLINE, GRPC_DEADLINE_EXCEEDED, "context deadline exceeded");
+    grpc_call_cancel(ctx, GRPC_CANCEL_DEADLINE, GRPC_DEADLINE_EXCEEDED,
+                     "context deadline exceeded");
 }
 
 /* Checks the prefix of the message at data; false when the call was ended by it. */
@@ -171,24 +124,24 @@ static bool call_check_prefix(struct grpc_call *call, struct bytes data)
     if (data.data[0] > 1) {
         snprintf(text, sizeof(text), "grpc: received unexpected payload format %u",
                  (unsigned)data.data[0]);
-        call_cancel(call, GRPC_CANCEL_PROTOCOL, GRPC_INTERNAL, text);
+        grpc_call_cancel(call, GRPC_CANCEL_PROTOCOL, GRPC_INTERNAL, text);
         return false;
     }
     if (data.data[0] == 1) {
-        call_cancel(call, GRPC_CANCEL_PROTOCOL, GRPC_INTERNAL,
-                    "grpc: compressed flag set with identity or empty encoding");
+        grpc_call_cancel(call, GRPC_CANCEL_PROTOCOL, GRPC_INTERNAL,
+                         "grpc: compressed flag set with identity or empty encoding");
         return false;
     }
     if (size > max) {
         snprintf(text, sizeof(text), "grpc: received message larger than max (%" PRIu32 " vs. %zu)",
                  size, max);
-        call_cancel(call, GRPC_CANCEL_PROTOCOL, GRPC_RESOURCE_EXHAUSTED, text);
+        grpc_call_cancel(call, GRPC_CANCEL_PROTOCOL, GRPC_RESOURCE_EXHAUSTED, text);
         return false;
     }
     bool is_single = call->method->kind == GRPC_UNARY || call->method->kind == GRPC_SERVER_STREAM;
     if (is_single && call->message_count > 0) {
-        call_cancel(call, GRPC_CANCEL_PROTOCOL, GRPC_INTERNAL,
-                    "grpc: more than one request message for a method that takes one");
+        grpc_call_cancel(call, GRPC_CANCEL_PROTOCOL, GRPC_INTERNAL,
+                         "grpc: more than one request message for a method that takes one");
         return false;
     }
     return true;
@@ -236,7 +189,7 @@ static void call_settle_half_close(struct grpc_call *call)
     call->told_half_close = true;
     bool takes_one = call->method->kind == GRPC_UNARY || call->method->kind == GRPC_SERVER_STREAM;
     if (call->received.size > 0 || (takes_one && call->message_count == 0)) {
-        call_cancel(call, GRPC_CANCEL_PROTOCOL, GRPC_INTERNAL, "unexpected EOF");
+        grpc_call_cancel(call, GRPC_CANCEL_PROTOCOL, GRPC_INTERNAL, "unexpected EOF");
         return;
     }
     if (!takes_one && server->config.on_half_close != NULL) {
@@ -306,8 +259,8 @@ static void grpc_on_data(void *ctx, struct http2_stream *stream, struct bytes da
         call_keep(call, bytes_of(data.data + used, data.size - used));
     }
     if (server->receive_bytes > server->config.receive_bytes_max && call->received.size > 0) {
-        call_cancel(call, GRPC_CANCEL_PROTOCOL, GRPC_RESOURCE_EXHAUSTED,
-                    "grpc: too much memory in unfinished requests");
+        grpc_call_cancel(call, GRPC_CANCEL_PROTOCOL, GRPC_RESOURCE_EXHAUSTED,
+                         "grpc: too much memory in unfinished requests");
     }
 }
 
@@ -327,8 +280,9 @@ static void grpc_on_close(void *ctx, struct http2_stream *stream, uint32_t error
     struct grpc_call *call = http2_stream_user(stream);
     if (call != NULL) {
         call->unconsumed = 0;
-        call_cancel(call, error == HTTP2_CONNECTION_LOST ? GRPC_CANCEL_LOST : GRPC_CANCEL_RESET,
-                    GRPC_CANCELED, NULL);
+        grpc_call_cancel(call,
+                         error == HTTP2_CONNECTION_LOST ? GRPC_CANCEL_LOST : GRPC_CANCEL_RESET,
+                         GRPC_CANCELED, NULL);
     }
 }
 
@@ -339,6 +293,26 @@ static void grpc_on_drained(void *ctx, struct http2_stream *stream)
     if (call != NULL && server->config.on_drained != NULL) {
         server->config.on_drained(server->config.ctx, call);
     }
+}
+
+struct grpc_call *grpc_call_new(struct grpc_server *server, const struct grpc_method *method,
+                                uint64_t timeout_ms)
+{
+    struct grpc_call *call = mem_zalloc(sizeof(*call));
+    call->server = server;
+    call->method = method;
+    call->handle = handle_add(&server->handles, call);
+    call->started_ns = loop_clock_ns();
+    call->deadline_ms = UINT64_MAX;
+    buf_init(&call->received, BUF_NO_LIMIT);
+    loop_timer_init(server->config.loop, &call->deadline, call_on_deadline, call);
+    if (timeout_ms != UINT64_MAX) {
+        call->deadline_ms = loop_now_ms(server->config.loop) + timeout_ms;
+        loop_timer_set(&call->deadline, timeout_ms);
+    }
+    count(&server->counters.started_calls, 1);
+    count(&server->counters.open_calls, 1);
+    return call;
 }
 
 static void grpc_on_request(void *ctx, struct http2_stream *stream, bool ends_here)
@@ -353,22 +327,9 @@ static void grpc_on_request(void *ctx, struct http2_stream *stream, bool ends_he
         grpc_reject_unknown(&server->services, stream);
         return;
     }
-    struct grpc_call *call = mem_zalloc(sizeof(*call));
-    call->server = server;
+    struct grpc_call *call = grpc_call_new(server, method, timeout_ms);
     call->stream = stream;
-    call->method = method;
-    call->handle = handle_add(&server->handles, call);
-    call->started_ns = loop_clock_ns();
-    call->deadline_ms = UINT64_MAX;
-    buf_init(&call->received, BUF_NO_LIMIT);
-    loop_timer_init(server->config.loop, &call->deadline, call_on_deadline, call);
-    if (timeout_ms != UINT64_MAX) {
-        call->deadline_ms = loop_now_ms(server->config.loop) + timeout_ms;
-        loop_timer_set(&call->deadline, timeout_ms);
-    }
     http2_stream_set_user(stream, call);
-    count(&server->counters.started_calls, 1);
-    count(&server->counters.open_calls, 1);
     uint64_t handle = call->handle;
     if (server->config.on_start != NULL) {
         server->config.on_start(server->config.ctx, call);
@@ -544,16 +505,25 @@ void *grpc_call_user(const struct grpc_call *call)
 
 const char *grpc_call_metadata(const struct grpc_call *call, const char *name)
 {
+    if (call->local != NULL) {
+        return call->local->metadata(call->local_ctx, name);
+    }
     return http2_stream_header(call->stream, name);
 }
 
 const char *grpc_call_peer_address(const struct grpc_call *call)
 {
+    if (call->local != NULL) {
+        return call->local->peer_address(call->local_ctx);
+    }
     return stream_peer_address(http2_session_stream(http2_stream_session(call->stream)));
 }
 
 const char *grpc_call_peer_name(const struct grpc_call *call)
 {
+    if (call->local != NULL) {
+        return NULL; /* a certificate speaks for its connection's own calls alone, as in etcd */
+    }
     return stream_peer_name(http2_session_stream(http2_stream_session(call->stream)));
 }
 
@@ -577,6 +547,15 @@ static void call_send(struct grpc_call *call, struct bytes message, stream_relea
 {
     uint8_t prefix[GRPC_PREFIX_BYTES] = {0};
     ASSERT(message.size <= INT32_MAX);
+    if (call->local != NULL) {
+        count(&call->server->counters.sent_messages, 1);
+        count(&call->server->counters.sent_bytes, message.size);
+        call->local->on_message(call->local_ctx, message);
+        if (release != NULL) {
+            release(ctx);
+        }
+        return;
+    }
     put_be32(prefix + 1, (uint32_t)message.size);
     if (!call->has_sent_headers) {
         call_send_headers(call);
@@ -614,7 +593,8 @@ void grpc_call_set_header(struct grpc_call *call, const char *name, const char *
 
 size_t grpc_call_pending_bytes(const struct grpc_call *call)
 {
-    return http2_stream_queued_bytes(call->stream);
+    return call->local != NULL ? call->local->pending_bytes(call->local_ctx)
+                               : http2_stream_queued_bytes(call->stream);
 }
 
 void grpc_call_pause(struct grpc_call *call)
@@ -628,6 +608,12 @@ void grpc_call_resume(struct grpc_call *call)
         return;
     }
     call->is_paused = false;
+    if (call->local != NULL) {
+        if (!call->is_parsing) {
+            call->local->on_resume(call->local_ctx);
+        }
+        return;
+    }
     if (call->unconsumed > 0) {
         http2_stream_consume(call->stream, call->unconsumed);
         call->unconsumed = 0;

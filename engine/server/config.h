@@ -55,10 +55,15 @@ struct server_config {
     int64_t backend_batch_interval_ms;
     uint64_t backend_batch_limit;
     int64_t watch_progress_interval_ms;
+    const char *auth_token; /* NULL: simple */
+    uint64_t auth_token_ttl_s;
+    int64_t bcrypt_cost; /* 0: the default */
     int hold_cluster_version; /* 3005: never above 3.5; 0: not held */
     struct config_tls client_tls, peer_tls;
     const char *cipher_suites, *tls_min_version, *tls_max_version;
     uint64_t self_signed_cert_validity; /* years */
+    const char *cors, *host_whitelist; /* comma-separated; "*": all */
+    bool enable_grpc_gateway;
     bool strict_reconfig_check, pre_vote, unsafe_no_fsync, force_new_cluster;
     /* No flags: small values let tests reach rare paths. 0: the default. */
     uint64_t wal_segment_bytes;

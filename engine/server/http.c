@@ -12,6 +12,7 @@
 #include "base/alloc.h"
 #include "base/json.h"
 #include "base/metrics.h"
+#include "engine/rpc/gateway.h"
 #include "engine/server/rpc.h"
 #include "lease.pb-c.h"
 
@@ -77,16 +78,40 @@ static bool serve_common(struct server *server, struct http1_request *request,
     return false;
 }
 
+/* The gateway's requests are read as they come; all others are small. */
+static void on_client_head(void *ctx, struct http1_request *request)
+{
+    struct server *server = ctx;
+    if (server->gateway != NULL && gateway_is_path(http1_path(request)) &&
+        io_http_admit(server, request)) {
+        gateway_take(server->gateway, request);
+    }
+}
+
+static void on_client_drained(void *ctx, struct http1_request *request)
+{
+    (void)ctx;
+    if (gateway_has(request)) {
+        gateway_drained(request);
+    }
+}
+
+static void on_client_over(void *ctx, struct http1_request *request, bool completed)
+{
+    (void)ctx;
+    (void)completed;
+    if (gateway_has(request)) {
+        gateway_over(request);
+    }
+}
+
 static void on_client_request(void *ctx, struct http1_request *request)
 {
     struct server *server = ctx;
-    http1_set_header(request, "Access-Control-Allow-Methods", "POST, GET, OPTIONS, PUT, DELETE");
-    http1_set_header(request, "Access-Control-Allow-Origin", "*");
-    http1_set_header(request, "Access-Control-Allow-Headers",
-                     "accept, content-type, authorization");
-    if (strcmp(http1_method(request), "OPTIONS") == 0) {
-        http1_respond(request, 200, NULL, (struct bytes){NULL, 0});
-    } else if (strcmp(http1_path(request), "/version") == 0) {
+    if (!io_http_admit(server, request)) {
+        return;
+    }
+    if (strcmp(http1_path(request), "/version") == 0) {
         if (is_get(request)) {
             serve_version(server, request, SERVER_VERSION);
         }
@@ -270,8 +295,18 @@ void io_http_send_reply(struct server *server, struct reply *reply)
 void io_http_start(struct server *server)
 {
     struct http1_server_config config = {.loop = server->io.loop, .ctx = server};
+    config.on_head = on_client_head;
     config.on_request = on_client_request;
+    config.on_drained = on_client_drained;
+    config.on_over = on_client_over;
     server->client_http = http1_server_new(&config);
+    if (server->config->enable_grpc_gateway) {
+        server->gateway = gateway_new(server->grpc, server->config->max_request_bytes +
+                                                        PROTO_RECV_OVERHEAD_BYTES);
+    }
+    config.on_head = NULL;
+    config.on_drained = NULL;
+    config.on_over = NULL;
     config.on_request = on_metrics_request;
     server->metrics_http = http1_server_new(&config);
     config.body_bytes_max = PEER_BODY_BYTES_MAX;

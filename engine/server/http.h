@@ -9,4 +9,10 @@
 void io_probe_start(struct server *server, struct http1_request *request,
                     enum request_origin origin);
 
+/*
+ * I/O thread: what every request on a client URL is asked first: the host it names, the origin of
+ * the page that sent it. False: it is answered.
+ */
+bool io_http_admit(struct server *server, struct http1_request *request);
+
 #endif

@@ -186,6 +186,7 @@ struct server {
     struct peer_transport *peers;
     struct list io_fetches; /* short requests to peers that run */
     bool io_closed;         /* all of the above is gone: what still comes is dropped */
+    struct gateway *gateway; /* NULL: switched off */
 
     /* WAL thread */
     struct wal *wal;

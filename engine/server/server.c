@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The life of a server: threads up, cluster found, ports open; and down again in the reverse order.
  */
+#include "engine/rpc/gateway.h"
 #include "engine/server/server.h"
 
 #include <signal.h>
@@ -349,9 +350,10 @@ static void io_stop_now(void *ctx)
         }
     }
     grpc_server_free(server->grpc);
-    http1_server_free(server->client_http);
     http1_server_free(server->metrics_http);
     http1_server_free(server->peer_http); /* its requests end in the transport: before that goes */
+    http1_server_free(server->client_http); /* ends the gateway's calls */
+    gateway_free(server->gateway);
     peer_transport_free(server->peers);
     for (size_t i = 0; i < ARRAY_COUNT(ports); i++) {
         port_free(ports[i]);

@@ -12,6 +12,7 @@
 #include "base/list.h"
 #include "base/net/handle.h"
 #include "base/net/loop.h"
+#include "engine/rpc/gateway.h"
 #include "engine/rpc/port.h"
 #include "tests/sim/sim_internal.h"
 
@@ -375,6 +376,49 @@ void grpc_call_resume(struct grpc_call *call)
             deliver_kept(call);
         }
     }
+}
+
+/* ---- engine/rpc/gateway.h: clients of the simulator speak gRPC alone ---- */
+
+struct gateway *gateway_new(struct grpc_server *grpc, size_t message_bytes_max)
+{
+    (void)grpc;
+    (void)message_bytes_max;
+    return NULL;
+}
+
+void gateway_free(struct gateway *gateway)
+{
+    (void)gateway;
+}
+
+bool gateway_is_path(const char *path)
+{
+    (void)path;
+    return false;
+}
+
+void gateway_take(struct gateway *gateway, struct http1_request *request)
+{
+    (void)gateway;
+    (void)request;
+    base_assert_fail(__FILE__, __LINE__, "the simulator has no gateway");
+}
+
+bool gateway_has(const struct http1_request *request)
+{
+    (void)request;
+    return false;
+}
+
+void gateway_drained(struct http1_request *request)
+{
+    (void)request;
+}
+
+void gateway_over(struct http1_request *request)
+{
+    (void)request;
 }
 
 /* ---- engine/rpc/port.h ---- */

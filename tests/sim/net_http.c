@@ -365,6 +365,12 @@ const char *http1_header(const struct http1_request *request, const char *name)
     return NULL;
 }
 
+bool http1_is_plain(const struct http1_request *request)
+{
+    (void)request;
+    return true;
+}
+
 struct bytes http1_body(const struct http1_request *request)
 {
     return buf_bytes(&request->body);
