@@ -469,7 +469,14 @@ int bootstrap(struct server *server, struct err *err)
     if (rc == 0 && *server->config->wal_dir != '\0') {
         rc = datadir_make(server->disk, server->config->wal_dir, err);
     }
-    if (rc == 0 && !wal_exists(server->disk, server->wal_dir)) {
+    bool has_log = false;
+    if (rc == 0) {
+        rc = wal_find(server->disk, server->wal_dir, &has_log);
+        if (rc != 0) {
+            err_set(err, rc, "read directory %s: %s", server->wal_dir, err_code_text(rc));
+        }
+    }
+    if (rc == 0 && !has_log) {
         rc = first_start(server, err);
     }
     if (rc == 0) {

@@ -442,15 +442,18 @@ static struct wal *wal_new(const struct wal_options *options)
     return wal;
 }
 
-bool wal_exists(const struct disk_seam *disk, const char *dir)
+int wal_find(const struct disk_seam *disk, const char *dir, bool *out_exists)
 {
     struct wal_segments segments;
-    if (wal_segments_list(disk, dir, &segments) != 0) {
-        return false;
+    int rc = wal_segments_list(disk, dir, &segments);
+    if (rc != 0 && rc != E_NOT_FOUND) {
+        return rc;
     }
-    bool exists = segments.count != 0;
-    wal_segments_free(&segments);
-    return exists;
+    *out_exists = rc == 0 && segments.count != 0;
+    if (rc == 0) {
+        wal_segments_free(&segments);
+    }
+    return 0;
 }
 
 /* The directory with its name durable, the first segment, the first mark. */
@@ -478,12 +481,17 @@ static int first_make(struct wal *wal)
 int wal_create(const struct wal_options *options, const struct wal_metadata *metadata,
                struct wal **out_wal, struct err *err)
 {
-    if (wal_exists(options->disk, options->dir)) {
+    bool exists = false;
+    int rc = wal_find(options->disk, options->dir, &exists);
+    if (rc != 0) {
+        return err_set(err, rc, "read directory %s: %s", options->dir, err_code_text(rc));
+    }
+    if (exists) {
         return err_set(err, E_EXISTS, "%s: there is a log already", options->dir);
     }
     struct wal *wal = wal_new(options);
     wal->metadata = *metadata;
-    int rc = first_make(wal);
+    rc = first_make(wal);
     if (rc != 0) {
         wal_close(wal);
         return err_set(err, rc, "%s: cannot make the log: %s", options->dir, err_code_text(rc));

@@ -50,7 +50,9 @@ struct wal_contents {
     char tail_text[ERR_TEXT_MAX]; /* file, offset and reason when not clean */
 };
 
-bool wal_exists(const struct disk_seam *disk, const char *dir);
+/* Whether there is a log. An error when the directory cannot be read: it says nothing then, and
+ * must not be taken for an empty one. */
+BASE_MUST_CHECK int wal_find(const struct disk_seam *disk, const char *dir, bool *out_exists);
 
 /* Makes dir with its first segment (metadata, snapshot mark 0/0), synced with its parent. E_EXISTS.
  */

@@ -90,7 +90,9 @@ static int open_log(const char *wal_dir, const struct raft_snapshot_mark *mark,
 /* No promise yet: either there is no log and one can be made, or there is one, and it opens. */
 static bool is_to_be_created(const struct crash_case *crash, const char *wal_dir)
 {
-    return crash->notes[NOTE_CREATED] == 0 && !wal_exists(disk_posix(), wal_dir);
+    bool exists = true;
+    return crash->notes[NOTE_CREATED] == 0 && wal_find(disk_posix(), wal_dir, &exists) == 0 &&
+           !exists;
 }
 
 static int check_creation(const char *wal_dir, struct err *err)

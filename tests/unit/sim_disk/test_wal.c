@@ -9,6 +9,7 @@
 #include <setjmp.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
 #include <cmocka.h>
 
 #include "base/alloc.h"
@@ -190,7 +191,9 @@ static void image_check(struct scenario *scenario, struct sim_disk *image)
     const struct disk_seam *seam = sim_disk_seam(image);
     struct wal_options options = options_of(seam);
     struct err err = {""};
-    if (!wal_exists(seam, WAL_DIR)) {
+    bool exists = false;
+    assert_int_equal(wal_find(seam, WAL_DIR, &exists), 0);
+    if (!exists) {
         assert_false(scenario->made);
         struct wal *fresh = NULL;
         assert_int_equal(wal_create(&options, &OWNER, &fresh, &err), 0);
@@ -443,11 +446,44 @@ static void a_log_survives_a_power_cut_at_each_call_of_the_disk(void **state)
     mem_free(scenario);
 }
 
+static int listing_fails(void *ctx, enum sim_call_kind kind)
+{
+    return kind == SIM_CALL_OPEN && *(bool *)ctx ? E_IO : 0;
+}
+
+/* Taken for none, a member would begin anew in the place of its log. */
+static void a_log_that_cannot_be_listed_is_not_taken_for_none(void **state)
+{
+    (void)state;
+    struct disk_world world;
+    bool fails = false;
+    bool exists = false;
+    world_begin(&world, 1);
+    sim_disk_mount(world.disk, MEMBER);
+    sim_disk_set_fails(world.disk, listing_fails, &fails);
+    struct wal_options options = options_of(world.seam);
+    struct wal *wal = NULL;
+    struct err err = {""};
+    assert_int_equal(wal_find(world.seam, WAL_DIR, &exists), 0);
+    assert_false(exists);
+    assert_int_equal(wal_create(&options, &OWNER, &wal, &err), 0);
+    wal_close(wal);
+    assert_int_equal(wal_find(world.seam, WAL_DIR, &exists), 0);
+    assert_true(exists);
+    fails = true;
+    exists = false;
+    assert_int_equal(wal_find(world.seam, WAL_DIR, &exists), E_IO);
+    assert_int_equal(wal_create(&options, &OWNER, &wal, &err), E_IO);
+    assert_non_null(strstr(err.text, err_code_text(E_IO)));
+    world_end(&world);
+}
+
 int main(void)
 {
     log_set_level(LOG_LEVEL_FATAL); /* cut tails and failing flushes are what it is about */
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_log_survives_a_power_cut_at_each_call_of_the_disk),
+        cmocka_unit_test(a_log_that_cannot_be_listed_is_not_taken_for_none),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -122,7 +122,9 @@ static bool killed_at(uint64_t fail_at)
     wal_close(wal);
     bool reached = disk.changes >= fail_at;
     disk.fail_at = 0;
-    if (wal_exists(&disk.seam, LOG_DIR)) {
+    bool exists = false;
+    assert_int_equal(wal_find(&disk.seam, LOG_DIR, &exists), 0);
+    if (exists) {
         struct wal_contents contents;
         wal = log_open(&disk, SEGMENT_BYTES, &contents);
         uint32_t count = contents.entry_count;
