@@ -223,6 +223,9 @@ int store_dir_build(const struct disk_seam *disk, const char *member_dir,
     }
     if (rc == 0) {
         rc = disk->sync_dir(disk->ctx, member_dir);
+        if (rc != 0) {
+            err_set(err, rc, "make %s durable: %s", fresh, err_code_text(rc));
+        }
     }
     mem_free(fresh);
     return rc;

@@ -123,16 +123,21 @@ static void ignore_name(void *ctx, const char *name)
     (void)name;
 }
 
-static bool dir_exists(const struct disk_seam *disk, const char *dir)
+/* 0: there is nothing of this name; else E_EXISTS, or why nobody can tell. */
+static int check_absent(const struct disk_seam *disk, const char *dir)
 {
-    return disk->list_dir(disk->ctx, dir, ignore_name, NULL) != E_NOT_FOUND;
+    int rc = disk->list_dir(disk->ctx, dir, ignore_name, NULL);
+    return rc == 0 ? E_EXISTS : rc == E_NOT_FOUND ? 0 : rc;
 }
 
 static int build(const char *dir, uint64_t map_bytes, struct importer *importer)
 {
     const struct disk_seam *disk = importer->disk;
     struct lmdb_store *store;
-    int rc = dir_exists(disk, dir) ? E_EXISTS : disk->make_dir(disk->ctx, dir);
+    int rc = check_absent(disk, dir);
+    if (rc == 0) {
+        rc = disk->make_dir(disk->ctx, dir);
+    }
     if (rc != 0) {
         return err_set(importer->err, rc, "make directory %s: %s", dir, err_code_text(rc));
     }
@@ -165,12 +170,13 @@ int bolt_import(const struct disk_seam *disk, const char *path, const char *dir,
                 struct bolt_import *out_import, struct err *err)
 {
     struct importer importer = {.disk = disk, .path = path, .err = err};
-    if (dir_exists(disk, dir)) {
-        return err_set(err, E_EXISTS, "import %s: %s is already there", path, dir);
+    int rc = check_absent(disk, dir);
+    if (rc != 0) {
+        return err_set(err, rc, "import %s: %s: %s", path, dir, err_code_text(rc));
     }
     char *part = str_printf("%s.part", dir);
     remove_store(disk, part); /* of an import that a crash ended */
-    int rc = build(part, map_bytes, &importer);
+    rc = build(part, map_bytes, &importer);
     if (rc == 0) {
         rc = publish(disk, part, dir, err);
     }

@@ -50,7 +50,7 @@ struct lmdb_store {
     struct environment *environment;
     struct store_view *spares; /* reset read transactions, cheaper to renew than to begin */
     uint32_t spare_count;
-    bool failed; /* of the store thread alone */
+    int failure; /* of the store thread alone: why nothing is committed any more; 0: nothing */
 };
 
 static int code_of(int mdb_rc)
@@ -355,8 +355,9 @@ static uint64_t disk_free(const struct lmdb_store *store)
 static int commit(void *ctx, const struct store_batch *batch, struct err *err)
 {
     struct lmdb_store *store = ctx;
-    if (store->failed) {
-        return err_set(err, E_CLOSED, "commit to %s: an earlier commit failed", store->path);
+    if (store->failure != 0) {
+        return err_set(err, E_CLOSED, "commit to %s: an earlier change failed: %s", store->path,
+                       err_code_text(store->failure));
     }
     if (disk_free(store) < DISK_FULL_BYTES + COMMIT_GROWTH * (uint64_t)batch->bytes) {
         return err_set(err, E_AGAIN, "commit to %s: no space is left on the disk", store->path);
@@ -375,7 +376,7 @@ static int commit(void *ctx, const struct store_batch *batch, struct err *err)
         return 0;
     }
     /* Whether a failed sync reached the disk is unknown: never go on as if nothing had been. */
-    store->failed = true;
+    store->failure = code_of(rc);
     if (rc == MDB_MAP_FULL) {
         return err_set(err, E_NO_SPACE,
                        "commit to %s: the store has grown to its map of %llu bytes", store->path,
@@ -560,7 +561,7 @@ static int replace_file(struct lmdb_store *store, const char *copy_path, struct 
     pthread_mutex_unlock(&store->lock);
     int rc = sync_path(store->dir, O_RDONLY | O_DIRECTORY);
     /* The rename may be lost in a power cut: commits to the new file must not be acknowledged. */
-    store->failed = store->failed || rc != 0;
+    store->failure = rc != 0 ? code_of(rc) : store->failure;
     return rc;
 }
 
@@ -574,8 +575,9 @@ static void remove_copy(const char *copy_path)
 
 int lmdb_store_defragment(struct lmdb_store *store, struct err *err)
 {
-    if (store->failed) {
-        return err_set(err, E_CLOSED, "defragment %s: an earlier commit failed", store->path);
+    if (store->failure != 0) {
+        return err_set(err, E_CLOSED, "defragment %s: an earlier change failed: %s", store->path,
+                       err_code_text(store->failure));
     }
     char *copy_path = str_printf("%s.defrag", store->path);
     struct environment *copy = NULL;

@@ -33,7 +33,7 @@ struct lmdb_store {
     char *path;
     uint64_t map_bytes;
     uint32_t view_count;
-    bool failed;
+    int failure; /* E_*; 0: none */
 };
 
 struct store_view {
@@ -259,8 +259,9 @@ static int commit(void *ctx, const struct store_batch *batch, struct err *err)
 {
     struct lmdb_store *store = ctx;
     struct sim_disk *disk = store->disk;
-    if (store->failed) {
-        return err_set(err, E_CLOSED, "commit to %s: an earlier commit failed", store->path);
+    if (store->failure != 0) {
+        return err_set(err, E_CLOSED, "commit to %s: an earlier change failed: %s", store->path,
+                       err_code_text(store->failure));
     }
     if (disk->faults.free_bytes < disk->faults.reserve_bytes) {
         return err_set(err, E_AGAIN, "commit to %s: no space is left on the disk", store->path);
@@ -279,7 +280,7 @@ static int commit(void *ctx, const struct store_batch *batch, struct err *err)
     } else {
         rc = commit_inner(store, batch, err);
     }
-    store->failed = rc != 0;
+    store->failure = rc;
     sim_memory_back();
     if (rc == 0) {
         disk_begin(disk, "committed", store->path);
@@ -523,7 +524,7 @@ static int replace_file(struct lmdb_store *store, const char *copy_path)
     mem_free(lock);
     rc = seam->sync_dir(disk, store->dir);
     /* The rename may be lost in a power cut: commits to the new file must not be acknowledged. */
-    store->failed = store->failed || rc != 0;
+    store->failure = rc != 0 ? rc : store->failure;
     return rc;
 }
 
@@ -537,8 +538,9 @@ static void remove_copy(struct sim_disk *disk, const char *copy_path)
 
 int lmdb_store_defragment(struct lmdb_store *store, struct err *err)
 {
-    if (store->failed) {
-        return err_set(err, E_CLOSED, "defragment %s: an earlier commit failed", store->path);
+    if (store->failure != 0) {
+        return err_set(err, E_CLOSED, "defragment %s: an earlier change failed: %s", store->path,
+                       err_code_text(store->failure));
     }
     char *copy_path = str_printf("%s.defrag", store->path);
     remove_copy(store->disk, copy_path); /* of a run that a crash ended */

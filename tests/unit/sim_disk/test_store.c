@@ -429,6 +429,52 @@ static void a_store_without_a_durable_name_is_lost(void **state)
     world_end(&world);
 }
 
+static int commit_fails(void *ctx, enum sim_call_kind kind)
+{
+    return kind == SIM_CALL_COMMIT ? *(int *)ctx : 0;
+}
+
+static void a_commit_that_is_chosen_fails_and_ends_the_store_by_name(void **state)
+{
+    (void)state;
+    struct disk_world world;
+    int code = 0;
+    world_begin(&world, 1);
+    sim_disk_mount(world.disk, "/d");
+    struct lmdb_store *store = store_open(MAP_BYTES);
+    sim_disk_set_fails(world.disk, commit_fails, &code);
+    assert_int_equal(commit_puts(store, 1, 3, 100), 0);
+    code = E_IO;
+    assert_int_equal(commit_puts(store, 2, 3, 100), E_IO);
+    code = 0;
+    struct err err = {""};
+    assert_int_equal(commit_puts(store, 3, 3, 100), E_CLOSED);
+    assert_int_equal(sim_store_defragment(store, &err), E_CLOSED);
+    assert_non_null(strstr(err.text, err_code_text(E_IO)));
+    sim_store_close(store);
+    world_end(&world);
+}
+
+static void a_commit_waits_while_less_than_the_reserve_is_left(void **state)
+{
+    (void)state;
+    struct disk_world world;
+    world_begin(&world, 1);
+    sim_disk_mount(world.disk, "/d");
+    struct lmdb_store *store = store_open(MAP_BYTES);
+    struct sim_disk_faults faults = {.free_bytes = 4096, .reserve_bytes = 1u << 20};
+    assert_int_equal(commit_puts(store, 1, 3, 100), 0);
+    sim_disk_set_faults(world.disk, &faults);
+    assert_int_equal(commit_puts(store, 2, 3, 100), E_AGAIN);
+    assert_int_equal(position_of(store, 3), 1);
+    faults.free_bytes = UINT64_MAX;
+    sim_disk_set_faults(world.disk, &faults);
+    assert_int_equal(commit_puts(store, 2, 3, 100), 0);
+    assert_int_equal(position_of(store, 3), 2);
+    sim_store_close(store);
+    world_end(&world);
+}
+
 static void a_full_map_or_disk_changes_nothing_and_ends_the_store(void **state)
 {
     (void)state;
@@ -627,6 +673,8 @@ int main(void)
         cmocka_unit_test(every_view_reads_as_on_lmdb),
         cmocka_unit_test(a_commit_that_a_cut_meets_is_there_whole_or_not),
         cmocka_unit_test(a_store_without_a_durable_name_is_lost),
+        cmocka_unit_test(a_commit_that_is_chosen_fails_and_ends_the_store_by_name),
+        cmocka_unit_test(a_commit_waits_while_less_than_the_reserve_is_left),
         cmocka_unit_test(a_full_map_or_disk_changes_nothing_and_ends_the_store),
         cmocka_unit_test(whether_a_commit_with_a_failed_sync_is_there_shows_after_the_death),
         cmocka_unit_test(a_copy_opens_as_a_store_and_a_failed_one_leaves_nothing),
