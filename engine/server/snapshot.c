@@ -389,6 +389,14 @@ static bool has_room_for(const struct server *server, size_t size)
            free_bytes > SNAPFILE_SPARE_BYTES + size;
 }
 
+/* WAL thread. */
+static void postpone(struct snapfile_job *job)
+{
+    struct server *server = job->server;
+    LOG_WARN("the disk is full: the snapshot of the log waits", LOG_STR("dir", server->snap_dir));
+    loop_post(server->state.loop, snapfile_postponed, job);
+}
+
 /* WAL thread: file first, then the record that makes it count, then what it replaces may go. */
 static void wal_save_snapfile(void *ctx)
 {
@@ -396,13 +404,17 @@ static void wal_save_snapfile(void *ctx)
     struct server *server = job->server;
     struct err err = {{0}};
     if (!has_room_for(server, job->data.size)) {
-        LOG_WARN("the disk is full: the snapshot of the log waits",
-                 LOG_STR("dir", server->snap_dir));
-        loop_post(server->state.loop, snapfile_postponed, job);
+        postpone(job);
         return;
     }
     wal_flush_turn(server);
     int rc = snapfile_save(server->disk, server->snap_dir, &job->mark, buf_bytes(&job->data), &err);
+    if (rc == E_NO_SPACE) {
+        /* Somebody else has taken the room meanwhile. Nothing was promised: the record says that
+         * the file counts. */
+        postpone(job);
+        return;
+    }
     if (rc == 0) {
         rc = wal_save_mark(server->wal, &job->mark);
     }
