@@ -24,6 +24,7 @@
 #define DRIVE_NS       (4 * SECOND)
 #define STOP_NS        (20 * SECOND)
 #define HEAL_NS        (60 * SECOND)
+#define FULL_NS        SECOND
 #define STORY_CHECKS   4u
 #define SNAPSHOT_COUNT 8
 #define CATCHUP        4
@@ -56,6 +57,7 @@ static struct {
     bool is_counting, is_repaired, is_hit, for_ever, is_full_now;
     enum failure failure;
     uint64_t hit_life;
+    uint64_t full_life; /* that ran when the disk became full, or had room again */
     uint64_t drive_end_ns;
 } run;
 
@@ -88,12 +90,22 @@ bool run_is_without_room(void)
 
 static void set_room(bool is_full)
 {
+    run.full_life = sim_life(run.scenario->faulty);
     struct sim_disk *disk = sim_node_disk(run.scenario->faulty);
     struct sim_disk_faults faults = *sim_disk_faults(disk);
     faults.free_bytes = is_full ? 0 : UINT64_MAX;
     faults.reserve_bytes = is_full ? RESERVE_BYTES : 0;
     sim_disk_set_faults(disk, &faults);
     run.is_full_now = is_full;
+}
+
+/* Event: "once" is one call, or a while in which nobody dared to make one. */
+static void room_comes_back(void *ctx)
+{
+    (void)ctx;
+    if (run.is_full_now && !run.for_ever) {
+        set_room(false);
+    }
 }
 
 static int on_call(void *ctx, int node, enum sim_call_kind kind)
@@ -119,6 +131,9 @@ void callk_hit(enum failure failure, bool for_ever)
         run.hit_life = sim_life(run.scenario->faulty);
         if (failure == FAILURE_ROOM) {
             set_room(true);
+            sim_memory_world();
+            sim_at(sim_now_ns() + FULL_NS, room_comes_back, NULL);
+            sim_memory_back();
         }
     }
 }
@@ -146,20 +161,35 @@ static bool runs(int slot)
     return sim_node_state(slot) == SIM_NODE_RUNNING;
 }
 
+static void judge_end(int slot);
+
 static void slot_start(int slot)
 {
     struct slot *member = &run.slots[slot];
+    judge_end(slot);
     member->restart_ns = 0;
     setup_start(slot, member->cluster, member->is_new, adjust, NULL);
+}
+
+/* Who joins asks any member who else is there, and that one may not know of him yet: he ends, and
+ * is started again. */
+static bool came_too_early(int slot)
+{
+    return !run.slots[slot].is_new && sim_node_failed_to_start(slot) &&
+           strstr(sim_node_why(slot), "error validating peerURLs") != NULL;
 }
 
 /* True when what failed may end this life. */
 static bool may_end(int slot)
 {
+    if (run.failure == FAILURE_ROOM && run.is_hit && !run.is_full_now && !run.for_ever) {
+        return sim_life(slot) <= run.full_life && slot == run.scenario->faulty;
+    }
     if (!run.is_hit || slot != run.scenario->faulty) {
         return false;
     }
-    return run.for_ever ? sim_life(slot) >= run.hit_life : sim_life(slot) == run.hit_life;
+    return run.for_ever || run.is_full_now ? sim_life(slot) >= run.hit_life
+                                           : sim_life(slot) == run.hit_life;
 }
 
 /* What a person reads who looks for the reason. */
@@ -184,6 +214,9 @@ static void judge_end(int slot)
         return;
     }
     member->judged_life = sim_life(slot);
+    if (came_too_early(slot)) {
+        return;
+    }
     if (sim_node_state(slot) == SIM_NODE_OFF) {
         if (!member->is_leaving) {
             sim_violation("silent", "n%d ended without a word", slot);
@@ -298,6 +331,7 @@ void member_power_cut(int slot)
 {
     run.slots[slot].is_wanted = false;
     sim_node_power_cut(slot);
+    run.slots[slot].judged_life = sim_life(slot);
 }
 
 bool member_is_ready(int slot)

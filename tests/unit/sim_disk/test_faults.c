@@ -282,6 +282,116 @@ static void each_call_that_changes_something_is_told_before_it(void **state)
     world_end(&world);
 }
 
+/* ---- one call of a kind ---- */
+
+struct chosen {
+    enum sim_call_kind kind;
+    unsigned left; /* until it fails */
+    unsigned asked[SIM_CALL_COUNT];
+};
+
+static int fails_once(void *ctx, enum sim_call_kind kind)
+{
+    struct chosen *chosen = ctx;
+    chosen->asked[kind]++;
+    return kind == chosen->kind && --chosen->left == 0 ? E_IO : 0;
+}
+
+static void a_call_that_is_chosen_fails_alone_and_changes_nothing_else(void **state)
+{
+    (void)state;
+    struct disk_world world;
+    world_begin(&world, 3);
+    const struct disk_seam *seam = world.seam;
+    struct chosen chosen = {.kind = SIM_CALL_RENAME, .left = 2};
+    sim_disk_set_fails(world.disk, fails_once, &chosen);
+    struct disk_file *file = file_make(seam, "a");
+    file_put(file, seam, 0, "x");
+    assert_int_equal(seam->rename(seam->ctx, "a", "b"), 0);
+    assert_int_equal(seam->rename(seam->ctx, "b", "c"), E_IO);
+    assert_true(file_there(world.disk, "b"));
+    assert_false(file_there(world.disk, "c"));
+    chosen = (struct chosen){.kind = SIM_CALL_REMOVE, .left = 1};
+    assert_int_equal(seam->remove(seam->ctx, "b"), E_IO);
+    assert_true(file_there(world.disk, "b"));
+    chosen = (struct chosen){.kind = SIM_CALL_OPEN, .left = 1};
+    assert_int_equal(seam->make_dir(seam->ctx, "d"), E_IO);
+    assert_int_equal(seam->make_dir(seam->ctx, "d"), 0);
+    chosen = (struct chosen){.kind = SIM_CALL_READ, .left = 1};
+    uint8_t byte;
+    size_t got;
+    assert_int_equal(seam->read_at(file, 0, &byte, 1, &got), E_IO);
+    assert_int_equal(seam->read_at(file, 0, &byte, 1, &got), 0);
+    assert_int_equal(chosen.asked[SIM_CALL_READ], 2);
+    assert_int_equal(chosen.asked[SIM_CALL_WRITE], 0);
+    seam->close(file);
+    world_end(&world);
+}
+
+static void a_write_that_is_chosen_fails_after_any_part_of_it(void **state)
+{
+    (void)state;
+    bool wrote_some = false;
+    for (uint64_t seed = 1; seed <= 20; seed++) {
+        struct disk_world world;
+        world_begin(&world, seed);
+        struct disk_file *file = old_file(&world, 8 * SIM_SECTOR_BYTES);
+        struct chosen chosen = {.kind = SIM_CALL_WRITE, .left = 1};
+        sim_disk_set_fails(world.disk, fails_once, &chosen);
+        assert_int_equal(file_fill(file, world.seam, 0, 'n', 8 * SIM_SECTOR_BYTES), E_IO);
+        uint8_t first;
+        uint8_t last;
+        size_t got;
+        assert_int_equal(world.seam->read_at(file, 0, &first, 1, &got), 0);
+        assert_int_equal(world.seam->read_at(file, 8 * SIM_SECTOR_BYTES - 1, &last, 1, &got), 0);
+        wrote_some = wrote_some || (first == 'n' && last == 'o');
+        world.seam->close(file);
+        world_end(&world);
+    }
+    assert_true(wrote_some);
+}
+
+static void a_sync_that_is_chosen_drops_what_it_was_asked_for(void **state)
+{
+    (void)state;
+    struct disk_world world;
+    world_begin(&world, 1);
+    struct disk_file *file = old_file(&world, SIM_SECTOR_BYTES);
+    struct chosen chosen = {.kind = SIM_CALL_SYNC, .left = 1};
+    sim_disk_set_fails(world.disk, fails_once, &chosen);
+    assert_int_equal(file_fill(file, world.seam, 0, 'n', SIM_SECTOR_BYTES), 0);
+    assert_int_equal(world.seam->sync(file), E_IO);
+    assert_int_equal(sim_disk_damage_count(world.disk), 1);
+    assert_int_equal(sim_disk_damage_at(world.disk, 0)->kind, SIM_DAMAGE_SYNC_LOST);
+    chosen.left = 1;
+    assert_int_equal(world.seam->sync_dir(world.seam->ctx, "/"), E_IO);
+    world.seam->close(file);
+    world_end(&world);
+}
+
+static void die_of_a_name(void *ctx, const char *name)
+{
+    (void)name;
+    longjmp(*(jmp_buf *)ctx, 1);
+}
+
+static void who_dies_while_it_reads_a_directory_leaves_nothing(void **state)
+{
+    (void)state;
+    struct disk_world world;
+    jmp_buf out;
+    world_begin(&world, 1);
+    struct disk_file *file = file_make(world.seam, "a");
+    world.seam->close(file);
+    if (setjmp(out) == 0) {
+        (void)world.seam->list_dir(world.seam->ctx, "/", die_of_a_name, &out);
+        fail();
+    }
+    sim_disk_process_died(world.disk);
+    assert_int_equal(world.seam->remove(world.seam->ctx, "a"), 0);
+    world_end(&world); /* asserts that no inode is left */
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -293,6 +403,10 @@ int main(void)
         cmocka_unit_test(rot_changes_one_durable_sector_and_tells_where),
         cmocka_unit_test(calls_take_their_time_and_spikes_take_more),
         cmocka_unit_test(each_call_that_changes_something_is_told_before_it),
+        cmocka_unit_test(a_call_that_is_chosen_fails_alone_and_changes_nothing_else),
+        cmocka_unit_test(a_write_that_is_chosen_fails_after_any_part_of_it),
+        cmocka_unit_test(a_sync_that_is_chosen_drops_what_it_was_asked_for),
+        cmocka_unit_test(who_dies_while_it_reads_a_directory_leaves_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

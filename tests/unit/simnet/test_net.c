@@ -527,6 +527,57 @@ static void all_that_was_sent_is_accounted_for(void **state)
     }
 }
 
+/* ---- one call of send ---- */
+
+struct chosen {
+    unsigned left; /* until it fails; 0: never */
+    int code;
+    unsigned asked;
+};
+
+static int send_fails(void *ctx)
+{
+    struct chosen *chosen = ctx;
+    chosen->asked++;
+    return chosen->left > 0 && --chosen->left == 0 ? chosen->code : 0;
+}
+
+static void a_message_that_is_chosen_is_lost_alone(void **state)
+{
+    (void)state;
+    struct chosen chosen = {.left = 3, .code = E_IO};
+    nodes_start(2);
+    uint64_t broken = counts().broken;
+    sim_net_set_send_tap(send_fails, &chosen);
+    for (uint64_t i = 1; i <= 5; i++) {
+        node_send(0, 102, RAFT_MSG_HEARTBEAT, i, 0);
+        world_run_ms(5);
+    }
+    assert_int_equal(chosen.asked, 5);
+    sim_net_set_send_tap(NULL, NULL);
+    world_run_ms(100);
+    for (uint64_t i = 1; i <= 5; i++) {
+        assert_int_equal(count_of_index(&nodes[1], i), i == 3 ? 0 : 1);
+    }
+    assert_int_equal(counts().broken, broken);
+}
+
+static void a_connection_that_is_chosen_breaks_and_comes_back(void **state)
+{
+    (void)state;
+    struct chosen chosen = {.left = 1, .code = E_CLOSED};
+    nodes_start(2);
+    uint64_t broken = counts().broken;
+    sim_net_set_send_tap(send_fails, &chosen);
+    node_send(0, 102, RAFT_MSG_HEARTBEAT, 1, 0);
+    world_run_ms(2000);
+    assert_int_equal(counts().broken, broken + 1);
+    assert_int_equal(count_of_index(&nodes[1], 1), 0);
+    node_send(0, 102, RAFT_MSG_HEARTBEAT, 2, 0);
+    world_run_ms(500);
+    assert_int_equal(count_of_index(&nodes[1], 2), 1);
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, begin, end)
@@ -554,6 +605,8 @@ int main(void)
         T(the_tap_sees_each_message_before_the_node_does),
         T(equal_seeds_give_equal_traces),
         T(all_that_was_sent_is_accounted_for),
+        T(a_message_that_is_chosen_is_lost_alone),
+        T(a_connection_that_is_chosen_breaks_and_comes_back),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
