@@ -5,14 +5,17 @@
  * what was acknowledged, with its revision, goes to a file, so that a suite can hold the members to
  * it: sent KEY VALUE            before the request leaves done KEY VALUE REVISION   the server said
  * yes A put that fails is not repeated (its outcome is unknown); the stream goes on with its next
- * value at the next endpoint.
+ * value at the next endpoint. With --cacert (and --cert, --key) the endpoints are https.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <nghttp2/nghttp2.h>
+#include <openssl/err.h>
+#include <openssl/ssl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -30,6 +33,7 @@
 #define VALUE_BYTES_MAX  (8u * 1024u * 1024u)
 #define FAILURE_PAUSE_MS 20
 #define POLL_MS          5
+#define HANDSHAKE_S      5
 #define AUTHORITY_MAX    128
 
 struct options {
@@ -44,6 +48,7 @@ struct options {
     double per_second; /* 0: as fast as it goes */
     const char *prefix;
     const char *record;
+    const char *cacert, *cert, *key; /* cacert NULL: no TLS */
 };
 
 struct run;
@@ -52,7 +57,8 @@ struct run;
 struct link {
     struct run *run;
     char host[AUTHORITY_MAX], port[16], authority[AUTHORITY_MAX + 16];
-    int fd; /* -1: none */
+    int fd;   /* -1: none */
+    SSL *ssl; /* NULL: plain */
     nghttp2_session *session;
 };
 
@@ -76,6 +82,7 @@ struct stream {
 
 struct run {
     struct options options;
+    SSL_CTX *tls; /* NULL: plain */
     FILE *record;
     struct link links[ENDPOINTS_MAX];
     struct stream streams[STREAMS_MAX];
@@ -231,6 +238,8 @@ static void link_drop(struct link *link, const char *reason)
         return;
     }
     nghttp2_session_del(link->session);
+    SSL_free(link->ssl);
+    link->ssl = NULL;
     close(link->fd);
     link->session = NULL;
     link->fd = -1;
@@ -242,13 +251,76 @@ static void link_drop(struct link *link, const char *reason)
     }
 }
 
+/* ---- bytes, plain or over TLS: as send and recv, with errno EAGAIN ---- */
+
+static ssize_t tls_outcome(SSL *ssl, int rc)
+{
+    int why = SSL_get_error(ssl, rc);
+    ERR_clear_error();
+    if (why == SSL_ERROR_ZERO_RETURN) {
+        return 0;
+    }
+    errno = why == SSL_ERROR_WANT_READ || why == SSL_ERROR_WANT_WRITE ? EAGAIN : EIO;
+    return -1;
+}
+
+static ssize_t link_send(struct link *link, const void *data, size_t size)
+{
+    if (link->ssl == NULL) {
+        return send(link->fd, data, size, MSG_DONTWAIT | MSG_NOSIGNAL);
+    }
+    int sent = SSL_write(link->ssl, data, (int)size);
+    return sent > 0 ? sent : tls_outcome(link->ssl, sent);
+}
+
+static ssize_t link_recv(struct link *link, void *out, size_t size)
+{
+    if (link->ssl == NULL) {
+        return recv(link->fd, out, size, MSG_DONTWAIT);
+    }
+    int got = SSL_read(link->ssl, out, (int)size);
+    return got > 0 ? got : tls_outcome(link->ssl, got);
+}
+
+/* Shakes hands while the socket still blocks, with the socket's own time limit. */
+static int link_secure(struct link *link, int fd)
+{
+    const struct timeval limit = {.tv_sec = HANDSHAKE_S};
+    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
+    link->ssl = SSL_new(link->run->tls);
+    SSL_set_fd(link->ssl, fd);
+    X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(link->ssl), link->host);
+    if (SSL_connect(link->ssl) != 1) {
+        ERR_clear_error();
+        SSL_free(link->ssl);
+        link->ssl = NULL;
+        return -1;
+    }
+    return fcntl(fd, F_SETFL, O_NONBLOCK);
+}
+
+static SSL_CTX *make_tls(const struct options *options)
+{
+    SSL_CTX *tls = SSL_CTX_new(TLS_client_method());
+    SSL_CTX_set_verify(tls, SSL_VERIFY_PEER, NULL);
+    SSL_CTX_set_mode(tls, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+    SSL_CTX_set_alpn_protos(tls, (const unsigned char *)"\x02h2", 3);
+    if (SSL_CTX_load_verify_file(tls, options->cacert) != 1 ||
+        (options->cert != NULL &&
+         (SSL_CTX_use_certificate_chain_file(tls, options->cert) != 1 ||
+          SSL_CTX_use_PrivateKey_file(tls, options->key, SSL_FILETYPE_PEM) != 1))) {
+        ERR_print_errors_fp(stderr);
+        exit(1);
+    }
+    return tls;
+}
+
 static ssize_t on_send(nghttp2_session *session, const uint8_t *data, size_t size, int flags,
                        void *user)
 {
-    struct link *link = user;
     (void)session;
     (void)flags;
-    ssize_t sent = send(link->fd, data, size, MSG_DONTWAIT | MSG_NOSIGNAL);
+    ssize_t sent = link_send(user, data, size);
     if (sent < 0) {
         return errno == EAGAIN ? NGHTTP2_ERR_WOULDBLOCK : NGHTTP2_ERR_CALLBACK_FAILURE;
     }
@@ -330,6 +402,10 @@ static int link_connect(struct link *link)
         return -1;
     }
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+    if (link->run->tls != NULL && link_secure(link, fd) != 0) {
+        close(fd);
+        return -1;
+    }
     nghttp2_session_callbacks *callbacks;
     nghttp2_session_callbacks_new(&callbacks);
     nghttp2_session_callbacks_set_send_callback(callbacks, on_send);
@@ -353,15 +429,17 @@ static void link_flush(struct link *link)
 static void link_read(struct link *link)
 {
     uint8_t data[65536];
-    ssize_t size = recv(link->fd, data, sizeof(data), MSG_DONTWAIT);
-    if (size < 0 && (errno == EAGAIN || errno == EINTR)) {
-        return;
-    }
-    if (size <= 0 || nghttp2_session_mem_recv(link->session, data, (size_t)size) < 0 ||
-        (nghttp2_session_want_read(link->session) == 0 &&
-         nghttp2_session_want_write(link->session) == 0)) {
-        link_drop(link, "connection lost");
-    }
+    do {
+        ssize_t size = link_recv(link, data, sizeof(data));
+        if (size < 0 && (errno == EAGAIN || errno == EINTR)) {
+            return;
+        }
+        if (size <= 0 || nghttp2_session_mem_recv(link->session, data, (size_t)size) < 0 ||
+            (nghttp2_session_want_read(link->session) == 0 &&
+             nghttp2_session_want_write(link->session) == 0)) {
+            link_drop(link, "connection lost");
+        }
+    } while (link->ssl != NULL); /* what OpenSSL holds does not wake poll */
 }
 
 static nghttp2_nv header(const char *name, const char *value)
@@ -385,7 +463,7 @@ static void stream_put(struct run *run, struct stream *stream)
     fprintf(run->record, "sent %s %s\n", stream->key, stream->value);
     const nghttp2_nv headers[] = {
         header(":method", "POST"),
-        header(":scheme", "http"),
+        header(":scheme", run->tls == NULL ? "http" : "https"),
         header(":path", "/etcdserverpb.KV/Put"),
         header(":authority", link->authority),
         header("content-type", "application/grpc"),
@@ -481,7 +559,8 @@ static void run_all(struct run *run)
 /* "http://host:port" */
 static void link_init(struct run *run, struct link *link, const char *url)
 {
-    const char *start = strncmp(url, "http://", 7) == 0 ? url + 7 : url;
+    const char *scheme_end = strstr(url, "://");
+    const char *start = scheme_end == NULL ? url : scheme_end + 3;
     const char *colon = strrchr(start, ':');
     if (colon == NULL || (size_t)(colon - start) >= sizeof(link->host)) {
         fprintf(stderr, "kvload: %s is not of the form http://host:port\n", url);
@@ -498,7 +577,8 @@ static void usage(void)
 {
     fprintf(stderr,
             "usage: kvload --endpoints URL,URL --record FILE [--streams N] [--keys N] [--bytes N]\n"
-            "       [--seconds S | --count N] [--rate PER_SECOND] [--timeout-ms N] [--prefix P]\n");
+            "       [--seconds S | --count N] [--rate PER_SECOND] [--timeout-ms N] [--prefix P]\n"
+            "       [--cacert FILE [--cert FILE --key FILE]]\n");
     exit(2);
 }
 
@@ -537,6 +617,12 @@ static void read_options(int argc, char **argv, struct options *options)
             options->record = value;
         } else if (strcmp(argv[i], "--prefix") == 0) {
             options->prefix = value;
+        } else if (strcmp(argv[i], "--cacert") == 0) {
+            options->cacert = value;
+        } else if (strcmp(argv[i], "--cert") == 0) {
+            options->cert = value;
+        } else if (strcmp(argv[i], "--key") == 0) {
+            options->key = value;
         } else if (strcmp(argv[i], "--streams") == 0) {
             options->streams = (int)number_of(value, 1, STREAMS_MAX);
         } else if (strcmp(argv[i], "--keys") == 0) {
@@ -555,7 +641,8 @@ static void read_options(int argc, char **argv, struct options *options)
             usage();
         }
     }
-    if (argc % 2 == 0 || options->endpoint_count == 0 || options->record == NULL ||
+    if (argc % 2 == 0 || (options->cert == NULL) != (options->key == NULL) ||
+        options->endpoint_count == 0 || options->record == NULL ||
         (options->seconds <= 0 && options->count == 0)) {
         usage();
     }
@@ -569,6 +656,10 @@ int main(int argc, char **argv)
     if (run.record == NULL) {
         fprintf(stderr, "kvload: %s: %s\n", run.options.record, strerror(errno));
         return 1;
+    }
+    signal(SIGPIPE, SIG_IGN);
+    if (run.options.cacert != NULL) {
+        run.tls = make_tls(&run.options);
     }
     signal(SIGTERM, on_signal);
     signal(SIGINT, on_signal);
@@ -592,5 +683,6 @@ int main(int argc, char **argv)
     for (int i = 0; i < run.options.streams; i++) {
         free(run.streams[i].body);
     }
+    SSL_CTX_free(run.tls);
     return fclose(run.record) == 0 ? 0 : 1;
 }
