@@ -20,7 +20,7 @@ import time
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, os.path.join(ROOT, "tests", "e2e", "lib"))
 import quorate  # noqa: E402
-from etcds import Etcd, programs  # noqa: E402
+from etcds import Etcd, program  # noqa: E402
 from quorate import wait_for  # noqa: E402
 
 quorate.PORT_FIRST, quorate.PORT_LAST = 34000, 34499
@@ -125,12 +125,12 @@ def main():
     parser.add_argument("--etcd", choices=("3.4", "3.5", "3.6"), help="default: 3.6 where it is built, else 3.4")
     parser.add_argument("--out", default=os.path.join(ROOT, "build", "failover.json"))
     options = parser.parse_args()
-    found = programs()
-    version = options.etcd or next((v for v in ("3.6", "3.4") if v in found), None)
-    if version not in found:
-        sys.exit(f"failover: there is no etcd {version or ''} here")
+    version, path = next(((v, p) for v in ([options.etcd] if options.etcd else ["3.6", "3.4"])
+                          for p in [program(v)] if p), (None, None))
+    if path is None:
+        sys.exit(f"failover: there is no etcd {options.etcd or '3.6 or 3.4'} here")
     suite = quorate.Suite("failover")
-    kind = type("EtcdMember", (Etcd,), {"program": found[version]})
+    kind = type("EtcdMember", (Etcd,), {"program": path})
     sides = [Side(suite, "quorate", quorate.Member), Side(suite, f"etcd {version}", kind)]
     load = os.getloadavg()[0]
     print(f"{options.kills} kills each, in turns; {os.cpu_count()} cores, load now {load:.1f}", flush=True)

@@ -12,6 +12,7 @@
 #define LONG_KEY_BYTES    3000
 #define VALUE_BYTES_MAX   (100 * 1024)
 #define REQUEST_BYTES_MAX (1536 * 1024)
+#define TOO_LARGE_EVERY   5000 /* operations */
 #define LEASE_TTL_MAX     9000000000
 #define LEASE_TTL_LONG    3600 /* does not end while we run */
 
@@ -259,10 +260,10 @@ Etcdserverpb__RangeRequest *generate_range(struct generate *gen)
         range->sort_order = (Etcdserverpb__RangeRequest__SortOrder)generate_below(gen, 3);
         range->sort_target = (Etcdserverpb__RangeRequest__SortTarget)generate_below(gen, 5);
     }
-    if (generate_once_in(gen, 150)) {
+    if (!gen->spares_old && generate_once_in(gen, 150)) {
         range->sort_order = (Etcdserverpb__RangeRequest__SortOrder)(generate_below(gen, 9) - 2);
     }
-    if (generate_once_in(gen, 150)) {
+    if (!gen->spares_old && generate_once_in(gen, 150)) {
         range->sort_target = (Etcdserverpb__RangeRequest__SortTarget)(generate_below(gen, 12) - 2);
     }
     range->serializable = generate_once_in(gen, 3);
@@ -351,8 +352,6 @@ static void add_hash(struct generate *gen, struct op_list *list)
     Etcdserverpb__HashKVRequest hash = ETCDSERVERPB__HASH_KVREQUEST__INIT;
     if (generate_once_in(gen, 2)) {
         hash.revision = generate_revision(gen);
-        /* At the compacted revision a compaction that still runs would be seen. */
-        hash.revision += hash.revision == gen->seen.compacted ? 1 : 0;
     }
     op_list_add(list, OP_HASH, &hash.base);
 }
@@ -384,6 +383,18 @@ static void add_watch(struct generate *gen, struct op_list *list)
     op_list_add(list, OP_WATCH, &watch.base);
 }
 
+/* Larger than a request may be, in turns also than a message may be. */
+static void add_too_large(struct generate *gen, struct op_list *list)
+{
+    Etcdserverpb__PutRequest *put = generate_put(gen);
+    put->key = generate_bulk_key(gen, 1);
+    put->ignore_value = false;
+    put->value = random_data(gen, gen->counter / TOO_LARGE_EVERY % 2 == 0 ? REQUEST_BYTES_MAX
+                                                                          : 2 * REQUEST_BYTES_MAX);
+    op_list_add(list, OP_PUT, &put->base);
+    arena_free(&gen->arena);
+}
+
 void generate_op(struct generate *gen, struct generate_seen seen, struct op_list *list)
 {
     gen->seen = seen;
@@ -394,8 +405,13 @@ void generate_op(struct generate *gen, struct generate_seen seen, struct op_list
         return;
     }
     if (seen.has_compacted) {
-        const Etcdserverpb__HashKVRequest hash = ETCDSERVERPB__HASH_KVREQUEST__INIT;
+        Etcdserverpb__HashKVRequest hash = ETCDSERVERPB__HASH_KVREQUEST__INIT;
+        hash.revision = generate_once_in(gen, 3) ? seen.compacted : 0;
         op_list_add(list, OP_HASH, &hash.base);
+        return;
+    }
+    if (gen->counter % TOO_LARGE_EVERY == 0) {
+        add_too_large(gen, list);
         return;
     }
     int64_t choice = generate_below(gen, 1000);
@@ -415,7 +431,7 @@ void generate_op(struct generate *gen, struct generate_seen seen, struct op_list
         add_lease_question(gen, list);
     } else if (choice < 990) {
         add_compact(gen, list);
-    } else if (choice < 998 || !gen->may_watch) {
+    } else if (choice < 998 || gen->spares_old) {
         add_hash(gen, list);
     } else {
         add_watch(gen, list);
@@ -425,7 +441,7 @@ void generate_op(struct generate *gen, struct generate_seen seen, struct op_list
 
 void generate_init(struct generate *gen, uint64_t seed)
 {
-    *gen = (struct generate){.may_watch = true};
+    *gen = (struct generate){.counter = 0};
     rng_seed(&gen->rng, seed);
     arena_init(&gen->arena, BUF_NO_LIMIT);
 }

@@ -24,7 +24,9 @@ struct generate {
     struct generate_seen seen;
     uint64_t counter;
     int64_t short_lease; /* granted for seconds: revoked by the next operation; 0: none */
-    bool may_watch;
+    /* Leaves out what etcd 3.4 cannot do: sort options that do not exist stop it, and it answers a
+     * progress request before the events, so that nobody knows when a watch has told everything. */
+    bool spares_old;
 };
 
 void generate_init(struct generate *gen, uint64_t seed);

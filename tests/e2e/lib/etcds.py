@@ -49,6 +49,19 @@ def programs():
     return {version: path for version, path in found.items() if path}
 
 
+def program(version):
+    """The program of this etcd alone, built where there is Go; None: it is not here."""
+    if version == "3.4":
+        return _debian()
+    name, where = {"3.5": ("etcd35", "--where35"), "3.6": ("etcd", "--where")}[version]
+    if shutil.which("go"):
+        subprocess.run([BUILD, name], stdin=subprocess.DEVNULL, timeout=BUILD_SECONDS_MAX, check=False,
+                       env={**os.environ, "QUIET": "yes"})
+    folder = subprocess.run([BUILD, where], capture_output=True, text=True, check=True).stdout.strip()
+    path = os.path.join(folder, "etcd")
+    return path if os.path.exists(path) else None
+
+
 def kind_of(version, path):
     """The class of members that run this etcd. entries_to_cut: about what must be written until its log is cut; 3.4
     keeps 5000 entries behind a snapshot whatever it is told."""
