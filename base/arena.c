@@ -2,6 +2,8 @@
 /* Bump allocation in blocks; large requests get a block of their own. */
 #include "base/arena.h"
 
+#include <string.h>
+
 #include "base/alloc.h"
 #include "base/assert.h"
 
@@ -29,6 +31,13 @@ void arena_free(struct arena *arena)
         block = next;
     }
     arena_init(arena, arena->max_bytes);
+}
+
+void arena_wipe(struct arena *arena)
+{
+    for (struct arena_block *block = arena->blocks; block != NULL; block = block->next) {
+        explicit_bzero(block->data, block->capacity);
+    }
 }
 
 static struct arena_block *arena_add_block(struct arena *arena, size_t size)

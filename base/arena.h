@@ -21,6 +21,9 @@ void arena_init(struct arena *arena, size_t max_bytes);
 /* Frees all that the arena gave; it may be used again. */
 void arena_free(struct arena *arena);
 
+/* Overwrites all that the arena gave, before arena_free: it held a secret. */
+void arena_wipe(struct arena *arena);
+
 /* Gives size bytes aligned to 16, or NULL past max_bytes. */
 void *arena_alloc(struct arena *arena, size_t size);
 

@@ -11,6 +11,7 @@
 #include "base/alloc.h"
 #include "base/log.h"
 #include "base/plant.h"
+#include "engine/server/authz.h"
 #include "engine/server/metrics.h"
 #include "engine/server/rpc.h"
 
@@ -67,6 +68,17 @@ static enum etcd_error refused_by_alarm(const struct server *server,
         return ETCD_ERR_NO_SPACE;
     }
     return ETCD_OK;
+}
+
+/* Again, and in the order of the log: users may have changed since the entry was proposed. */
+static enum etcd_error refused_by_rights(const struct server *server,
+                                         const Etcdserverpb__InternalRaftRequest *entry)
+{
+    struct authz authz = {.auth = server->auth, .lessor = server->lessor, .who = {.name = ""}};
+    if (entry->header != NULL) {
+        authz.who = (struct auth_who){entry->header->username, entry->header->auth_revision};
+    }
+    return authz_entry(&authz, entry);
 }
 
 static int apply_kv(struct server *server, const Etcdserverpb__InternalRaftRequest *entry,
@@ -188,7 +200,10 @@ static void apply_request(struct server *server, const Etcdserverpb__InternalRaf
                           struct apply_result *out)
 {
     out->error = refused_by_alarm(server, entry);
-    if (out->error != ETCD_OK) {
+    if (out->error == ETCD_OK) {
+        out->error = refused_by_rights(server, entry);
+    }
+    if (out->error != ETCD_OK || apply_auth(server, entry, &out->error, &out->body)) {
         return;
     }
     if (entry->put || entry->delete_range || entry->txn) {
@@ -219,8 +234,8 @@ static void apply_request(struct server *server, const Etcdserverpb__InternalRaf
     } else {
         server_fatal(
             server, "the log holds a request that this version cannot apply",
-            "it was written by a newer member, or uses authentication, which is not supported yet; "
-            "going on would make this member differ from the others");
+            "it was written by a newer member; going on would make this member differ from the "
+            "others");
     }
 }
 
@@ -231,7 +246,11 @@ static void answer(struct server *server, uint64_t id, struct apply_result *resu
         buf_free(&result->body);
         return;
     }
-    if (result->error != ETCD_OK) {
+    request->authorized = true; /* by the row of its entry */
+    if (result->error == ETCD_OK && rpc_auth_is_stale(server, request)) {
+        buf_free(&result->body);
+        rpc_authenticate(server, request);
+    } else if (result->error != ETCD_OK) {
         buf_free(&result->body);
         request_fail(server, request, result->error);
     } else if (result->wait_compaction) {
@@ -281,6 +300,7 @@ static void apply_normal(struct server *server, struct bytes data)
 void apply_entry(struct server *server, const struct raft_entry *entry)
 {
     ASSERT(entry->index == server->applied_index + 1);
+    auth_save_first(server->auth, server->batch);
     struct bytes data = raft_entry_bytes(entry);
     if (entry->type == RAFT_ENTRY_CONF_CHANGE) {
         apply_conf_change(server, entry->index, data);

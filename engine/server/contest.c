@@ -11,9 +11,11 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "engine/server/authz.h"
 
-#define CONTEST_LEASE_TTL_S 60 /* of a session that brings no lease, as in etcd's client library   \
-                                */
+#define CONTEST_LEASE_TTL_S                                                                        \
+    60 /* of a session that brings no lease, as in etcd's client library                           \
+        */
 
 /* ---- life ---- */
 
@@ -156,6 +158,7 @@ static struct request *question_new(struct contest *contest, const ProtobufCMess
     int rc =
         proto_unpack(message->descriptor, question->wire, &question->arena, &question->message);
     ASSERT(rc == 0); /* it was packed here */
+    authz_on_behalf(question, contest->request);
     return question;
 }
 

@@ -3,7 +3,7 @@
  * else. */
 #include "base/alloc.h"
 #include "base/log.h"
-#include "engine/server/internal.h"
+#include "engine/server/authz.h"
 #include "engine/server/metrics.h"
 
 struct send_job {
@@ -304,6 +304,7 @@ void effects_run(struct server *server)
     }
     publish_status(server);
     if (!server->installing) {
+        authz_after_apply(server);
         reads_after_apply(server);
     }
 }

@@ -23,6 +23,7 @@
 #include "base/rng.h"
 #include "base/seam/clock.h"
 #include "base/seam/disk.h"
+#include "engine/mvcc/auth.h"
 #include "engine/mvcc/kv.h"
 #include "engine/mvcc/lease.h"
 #include "engine/mvcc/watch.h"
@@ -99,6 +100,11 @@ struct request {
     bool log_counted; /* counted in server->waiting_count */
     uint64_t started_ns;
     uint64_t id;               /* of the log entry, 0: none */
+    /* Who asks, see authz.h. The texts are in the arena, of the request or of its client's. */
+    const char *token, *peer_name; /* NULL: none */
+    char *user_name;               /* owned; of the token, once it was looked at */
+    bool is_call, authorized, on_behalf;
+    bool holds_password; /* all of it is wiped at the end */
     struct heap_node deadline; /* key: monotonic ms */
     uint64_t deadline_ms;
     struct raft_payload *payload; /* proposed bytes, while they wait for a leader; one reference */
@@ -173,20 +179,20 @@ struct server {
     const struct disk_seam *disk;
     const struct clock_seam *clock;
     struct server_shared shared;
-    struct worker io, state, wal_worker, store_worker;
+    struct worker io, state, wal_worker, store_worker, auth_worker;
     struct resolver *resolver;
     char *member_dir, *wal_dir, *snap_dir, *store_dir;
 
     /* I/O thread */
     struct grpc_server *grpc;
     struct http1_server *client_http, *metrics_http, *peer_http;
+    struct gateway *gateway; /* NULL: switched off */
     struct port *client_port, *metrics_port, *peer_port;
     struct port *client_http_port; /* --listen-client-http-urls */
     struct server_tls tls;
     struct peer_transport *peers;
     struct list io_fetches; /* short requests to peers that run */
     bool io_closed;         /* all of the above is gone: what still comes is dropped */
-    struct gateway *gateway; /* NULL: switched off */
 
     /* WAL thread */
     struct wal *wal;
@@ -205,6 +211,11 @@ struct server {
     struct watch_hub *watch_hub;
     struct membership *membership;
     struct alarms alarms;
+    struct auth *auth;
+    struct tokens *tokens;
+    struct list token_waiters;    /* calls whose token is not applied yet */
+    struct list password_waiters; /* changes of users while no cluster version is decided */
+    size_t passwords_running;     /* on auth_worker */
     uint64_t member_id, cluster_id;
     struct rng rng;
     uint64_t applied_index, applied_term, snapshot_index, store_index;
@@ -502,6 +513,24 @@ void apply_downgrade(struct server *server, const Membershippb__DowngradeInfoSet
 void apply_member_attributes(struct server *server,
                              const Membershippb__ClusterMemberAttrSetRequest *request);
 void apply_v2_request(struct server *server, const Etcdserverpb__Request *request);
+
+/* ---- apply_auth.c, rpc_auth.c: users and roles ---- */
+
+/* Applies what the entry says of users and roles; false when it is about something else. */
+bool apply_auth(struct server *server, const Etcdserverpb__InternalRaftRequest *entry,
+                enum etcd_error *out_error, struct buf *body);
+bool apply_password_hash(const struct server *server, const char *user, const char *password,
+                         struct buf *out);
+
+void auth_init(struct server *server);
+BASE_MUST_CHECK int auth_start(struct server *server, struct err *err);
+void auth_stop(struct server *server);
+
+/* Housekeeping: what waits for the cluster version, and old tokens. */
+void rpc_auth_retry(struct server *server);
+
+/* Users changed since this login's password was compared: it begins again (rpc_authenticate). */
+bool rpc_auth_is_stale(const struct server *server, const struct request *request);
 
 /* Ends a job of installation that will not go on. */
 void snapshot_install_drop(struct server *server);

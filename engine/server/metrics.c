@@ -73,6 +73,8 @@ static struct metric db_total =
 static struct metric db_in_use =
     GAUGE("etcd_mvcc_db_total_size_in_use_in_bytes",
           "Total size of the underlying database logically in use in bytes.");
+static struct metric revision_auth =
+    GAUGE("etcd_debugging_auth_revision", "The current revision of auth store.");
 static struct metric revision_now =
     GAUGE("etcd_debugging_mvcc_current_revision", "The current revision of store.");
 static struct metric revision_compact =
@@ -144,6 +146,7 @@ static struct metric *const ALL[] = {
     &quota,
     &db_total,
     &db_in_use,
+    &revision_auth,
     &revision_now,
     &revision_compact,
     &keys_total,
@@ -237,6 +240,7 @@ void metrics_refresh(struct server *server)
     metric_set(&pending, (int64_t)server->waiters.count);
     metric_set(&db_total, (int64_t)server->store_file_bytes);
     metric_set(&db_in_use, (int64_t)server->store_used_bytes);
+    metric_set(&revision_auth, (int64_t)auth_revision(server->auth));
     metric_set(&revision_now, mvcc_revision(server->mvcc));
     metric_set(&revision_compact, mvcc_compact_revision(server->mvcc));
     metric_set(&keys_total, (int64_t)stats.live_count);

@@ -5,11 +5,11 @@
 #include "base/log.h"
 #include "base/plant.h"
 #include "engine/proto/raftpb.h"
-#include "engine/server/rpc.h"
+#include "engine/server/authz.h"
 #include "engine/server/version.h"
 
-#define FIELD_HEADER           100u
-#define PROPOSE_OVERHEAD_BYTES 64u
+#define FIELD_HEADER       100u
+#define FIELD_AUTHENTICATE 1012u
 
 /* etcd's: five seconds, and two election timeouts for a leader to be found. */
 static uint64_t request_timeout_ms(const struct server *server)
@@ -157,6 +157,24 @@ static void append_tag(struct buf *out, uint32_t field, uint64_t size)
     (void)proto_varint_append(out, size);
 }
 
+/* Id, and who asks (nobody while a login is what is asked for). */
+static enum etcd_error append_header(struct server *server, struct request *request,
+                                     uint32_t field_number, uint64_t id, struct buf *entry)
+{
+    Etcdserverpb__RequestHeader header = ETCDSERVERPB__REQUEST_HEADER__INIT;
+    struct auth_who who = {"", 0};
+    enum etcd_error error = ETCD_OK;
+    if (field_number != FIELD_AUTHENTICATE) {
+        error = authz_identify(server, request, &who);
+    }
+    header.id = id;
+    header.username = (char *)(uintptr_t)who.name;
+    header.auth_revision = who.revision;
+    append_tag(entry, FIELD_HEADER, protobuf_c_message_get_packed_size(&header.base));
+    (void)proto_pack_append(&header.base, entry); /* no limit: cannot fail */
+    return error;
+}
+
 void propose_field(struct server *server, struct request *request, uint32_t field_number,
                    struct bytes body)
 {
@@ -175,10 +193,13 @@ void propose_field(struct server *server, struct request *request, uint32_t fiel
     }
     uint64_t id = next_request_id(server);
     struct buf entry;
-    buf_init(&entry, body.size + PROPOSE_OVERHEAD_BYTES);
-    append_tag(&entry, FIELD_HEADER, 1 + proto_varint_size(id));
-    buf_append_byte(&entry, 1u << 3); /* RequestHeader.ID */
-    (void)proto_varint_append(&entry, id);
+    buf_init(&entry, BUF_NO_LIMIT);
+    enum etcd_error error = append_header(server, request, field_number, id, &entry);
+    if (error != ETCD_OK) {
+        buf_free(&entry);
+        request_fail(server, request, error);
+        return;
+    }
     append_tag(&entry, field_number, body.size);
     buf_append(&entry, body.data, body.size);
     if (entry.size > server->config->max_request_bytes) {

@@ -4,7 +4,7 @@
 #include <stdio.h>
 
 #include "base/alloc.h"
-#include "engine/server/internal.h"
+#include "engine/server/authz.h"
 
 struct request *request_new(enum request_origin origin, size_t arena_bytes)
 {
@@ -27,6 +27,10 @@ struct request *request_internal(void (*on_done)(struct server *server, struct r
 void request_free(struct request *request)
 {
     raft_payload_unref(request->payload);
+    if (request->holds_password) {
+        arena_wipe(&request->arena);
+    }
+    mem_free(request->user_name);
     arena_free(&request->arena);
     mem_free(request);
 }
@@ -93,6 +97,11 @@ void request_reply_plain(struct server *server, struct request *request, struct 
     request->answer = body;
     if (end_internal(server, request, ETCD_OK)) {
         buf_free(body);
+        return;
+    }
+    if (!authz_may_leave(request)) {
+        buf_free(body);
+        request_fail(server, request, ETCD_ERR_PERMISSION_DENIED);
         return;
     }
     struct reply *reply = reply_new(server, request->origin, request->handle);

@@ -6,6 +6,7 @@
 #include "engine/server/rpc.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #include "base/alloc.h"
 #include "base/log.h"
@@ -19,6 +20,7 @@
 #define LEASE       "/etcdserverpb.Lease/"
 #define CLUSTER     "/etcdserverpb.Cluster/"
 #define MAINTENANCE "/etcdserverpb.Maintenance/"
+#define AUTH        "/etcdserverpb.Auth/"
 #define LOCK        "/v3lockpb.Lock/"
 #define ELECTION    "/v3electionpb.Election/"
 
@@ -82,6 +84,53 @@ const struct rpc_spec RPC_SPECS[RPC_COUNT] = {
     [RPC_HEALTH_WATCH] = {"/grpc.health.v1.Health/Watch", GRPC_SERVER_STREAM,
                           &grpc__health__v1__health_check_request__descriptor, rpc_health_watch,
                           LEARNER_NO},
+    [RPC_AUTH_ENABLE] = {AUTH "AuthEnable", GRPC_UNARY,
+                         &etcdserverpb__auth_enable_request__descriptor, rpc_auth_change,
+                         LEARNER_NO},
+    [RPC_AUTH_DISABLE] = {AUTH "AuthDisable", GRPC_UNARY,
+                          &etcdserverpb__auth_disable_request__descriptor, rpc_auth_change,
+                          LEARNER_NO},
+    [RPC_AUTH_STATUS] = {AUTH "AuthStatus", GRPC_UNARY,
+                         &etcdserverpb__auth_status_request__descriptor, rpc_auth_status,
+                         LEARNER_NO},
+    [RPC_AUTHENTICATE] = {AUTH "Authenticate", GRPC_UNARY,
+                          &etcdserverpb__authenticate_request__descriptor, rpc_authenticate,
+                          LEARNER_NO},
+    [RPC_USER_ADD] = {AUTH "UserAdd", GRPC_UNARY, &etcdserverpb__auth_user_add_request__descriptor,
+                      rpc_user_add, LEARNER_NO},
+    [RPC_USER_GET] = {AUTH "UserGet", GRPC_UNARY, &etcdserverpb__auth_user_get_request__descriptor,
+                      rpc_auth_change, LEARNER_NO},
+    [RPC_USER_LIST] = {AUTH "UserList", GRPC_UNARY,
+                       &etcdserverpb__auth_user_list_request__descriptor, rpc_auth_change,
+                       LEARNER_NO},
+    [RPC_USER_DELETE] = {AUTH "UserDelete", GRPC_UNARY,
+                         &etcdserverpb__auth_user_delete_request__descriptor, rpc_auth_change,
+                         LEARNER_NO},
+    [RPC_USER_CHANGE_PASSWORD] = {AUTH "UserChangePassword", GRPC_UNARY,
+                                  &etcdserverpb__auth_user_change_password_request__descriptor,
+                                  rpc_user_change_password, LEARNER_NO},
+    [RPC_USER_GRANT_ROLE] = {AUTH "UserGrantRole", GRPC_UNARY,
+                             &etcdserverpb__auth_user_grant_role_request__descriptor,
+                             rpc_auth_change, LEARNER_NO},
+    [RPC_USER_REVOKE_ROLE] = {AUTH "UserRevokeRole", GRPC_UNARY,
+                              &etcdserverpb__auth_user_revoke_role_request__descriptor,
+                              rpc_auth_change, LEARNER_NO},
+    [RPC_ROLE_ADD] = {AUTH "RoleAdd", GRPC_UNARY, &etcdserverpb__auth_role_add_request__descriptor,
+                      rpc_auth_change, LEARNER_NO},
+    [RPC_ROLE_GET] = {AUTH "RoleGet", GRPC_UNARY, &etcdserverpb__auth_role_get_request__descriptor,
+                      rpc_auth_change, LEARNER_NO},
+    [RPC_ROLE_LIST] = {AUTH "RoleList", GRPC_UNARY,
+                       &etcdserverpb__auth_role_list_request__descriptor, rpc_auth_change,
+                       LEARNER_NO},
+    [RPC_ROLE_DELETE] = {AUTH "RoleDelete", GRPC_UNARY,
+                         &etcdserverpb__auth_role_delete_request__descriptor, rpc_auth_change,
+                         LEARNER_NO},
+    [RPC_ROLE_GRANT_PERMISSION] = {AUTH "RoleGrantPermission", GRPC_UNARY,
+                                   &etcdserverpb__auth_role_grant_permission_request__descriptor,
+                                   rpc_auth_change, LEARNER_NO},
+    [RPC_ROLE_REVOKE_PERMISSION] = {AUTH "RoleRevokePermission", GRPC_UNARY,
+                                    &etcdserverpb__auth_role_revoke_permission_request__descriptor,
+                                    rpc_auth_change, LEARNER_NO},
     [RPC_LOCK] = {LOCK "Lock", GRPC_UNARY, &v3lockpb__lock_request__descriptor, rpc_lock,
                   LEARNER_NO, .waits = true},
     [RPC_UNLOCK] = {LOCK "Unlock", GRPC_UNARY, &v3lockpb__unlock_request__descriptor, rpc_unlock,
@@ -123,6 +172,28 @@ static enum etcd_error io_gate(struct server *server, const struct rpc_spec *spe
     return ETCD_ERR_NOT_SUPPORTED_FOR_LEARNER;
 }
 
+/* A client's password must not stay behind in a buffer. */
+static bool holds_password(int method)
+{
+    return method == RPC_AUTHENTICATE || method == RPC_USER_ADD ||
+           method == RPC_USER_CHANGE_PASSWORD;
+}
+
+/* Who asks: its token, or the name in its certificate. */
+static void io_take_identity(const struct grpc_call *call, struct request *request)
+{
+    const char *token = grpc_call_metadata(call, "token");
+    const char *name = grpc_call_peer_name(call);
+    token = token != NULL ? token : grpc_call_metadata(call, "authorization");
+    if (token != NULL) {
+        request->arena.max_bytes += strlen(token) + 64; /* as its blocks are aligned */
+        request->token = arena_str(&request->arena, token);
+    } else if (name != NULL) {
+        request->arena.max_bytes += strlen(name) + 64;
+        request->peer_name = arena_str(&request->arena, name);
+    }
+}
+
 static void io_on_message(void *ctx, struct grpc_call *call, struct bytes message)
 {
     struct server *server = ctx;
@@ -130,6 +201,10 @@ static void io_on_message(void *ctx, struct grpc_call *call, struct bytes messag
     struct request *request =
         request_new(REQUEST_RPC, proto_arena_limit(message.size) + message.size);
     request->wire = arena_copy(&request->arena, message);
+    if (holds_password(grpc_call_method(call)->id)) {
+        request->holds_password = true;
+        explicit_bzero((void *)(uintptr_t)message.data, message.size); /* it was the call's */
+    }
     int rc = proto_unpack(spec->request, request->wire, &request->arena, &request->message);
     if (rc != 0) {
         request_free(request);
@@ -145,6 +220,7 @@ static void io_on_message(void *ctx, struct grpc_call *call, struct bytes messag
         fail_call(call, refused);
         return;
     }
+    io_take_identity(call, request);
     request->method = grpc_call_method(call)->id;
     request->run = spec->run;
     request->handle = grpc_call_handle(call);

@@ -37,6 +37,23 @@ enum rpc_method {
     RPC_LEADER,
     RPC_OBSERVE,
     RPC_RESIGN,
+    RPC_AUTH_ENABLE,
+    RPC_AUTH_DISABLE,
+    RPC_AUTH_STATUS,
+    RPC_AUTHENTICATE,
+    RPC_USER_ADD,
+    RPC_USER_GET,
+    RPC_USER_LIST,
+    RPC_USER_DELETE,
+    RPC_USER_CHANGE_PASSWORD,
+    RPC_USER_GRANT_ROLE,
+    RPC_USER_REVOKE_ROLE,
+    RPC_ROLE_ADD,
+    RPC_ROLE_GET,
+    RPC_ROLE_LIST,
+    RPC_ROLE_DELETE,
+    RPC_ROLE_GRANT_PERMISSION,
+    RPC_ROLE_REVOKE_PERMISSION,
     RPC_COUNT
 };
 
@@ -94,6 +111,12 @@ void rpc_proclaim(struct server *server, struct request *request);
 void rpc_leader(struct server *server, struct request *request);
 void rpc_observe(struct server *server, struct request *request);
 void rpc_resign(struct server *server, struct request *request);
+
+void rpc_auth_change(struct server *server, struct request *request);
+void rpc_auth_status(struct server *server, struct request *request);
+void rpc_authenticate(struct server *server, struct request *request);
+void rpc_user_add(struct server *server, struct request *request);
+void rpc_user_change_password(struct server *server, struct request *request);
 
 /* The HTTP side uses these on the state thread. */
 void kv_env_fill(struct server *server, struct kv_env *out_env);

@@ -6,6 +6,7 @@
 
 #include "base/alloc.h"
 #include "base/log.h"
+#include "engine/server/authz.h"
 #include "engine/server/fetch.h"
 #include "engine/server/ids.h"
 #include "engine/server/rpc.h"
@@ -23,6 +24,9 @@ static void fill_members(struct server *server, struct arena *arena,
 
 static void list_now(struct server *server, struct request *request)
 {
+    if (!authz_answer(server, request)) {
+        return;
+    }
     Etcdserverpb__MemberListResponse response = ETCDSERVERPB__MEMBER_LIST_RESPONSE__INIT;
     Etcdserverpb__ResponseHeader header;
     struct arena arena;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* KV on the state thread: checks, then the log for writes or a confirmed index for reads. */
 #include "base/alloc.h"
+#include "engine/server/authz.h"
 #include "engine/server/metrics.h"
 #include "engine/server/rpc.h"
 
@@ -40,6 +41,9 @@ static void range_now(struct server *server, struct request *request)
     struct kv_env env;
     struct buf body;
     int64_t revision = 0;
+    if (!authz_answer(server, request)) {
+        return;
+    }
     buf_init(&body, BUF_NO_LIMIT);
     kv_env_fill(server, &env);
     metric_add(&METRIC_RANGE_TOTAL, 1);
@@ -115,6 +119,9 @@ static void txn_read_now(struct server *server, struct request *request)
     struct kv_env env;
     struct buf body;
     int64_t revision = 0;
+    if (!authz_answer(server, request)) {
+        return;
+    }
     buf_init(&body, BUF_NO_LIMIT);
     kv_env_fill(server, &env);
     int rc =

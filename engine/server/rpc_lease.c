@@ -4,6 +4,7 @@
 #include "base/alloc.h"
 #include "base/log.h"
 #include "base/plant.h"
+#include "engine/server/authz.h"
 #include "engine/server/fetch.h"
 #include "engine/server/metrics.h"
 #include "engine/server/rpc.h"
@@ -47,6 +48,9 @@ void rpc_lease_leases(struct server *server, struct request *request)
     struct arena arena;
     int64_t *ids;
     size_t count;
+    if (!authz_answer(server, request)) {
+        return;
+    }
     arena_init(&arena, BUF_NO_LIMIT);
     lessor_list(server->lessor, &arena, &ids, &count);
     response.leases = arena_zalloc(&arena, (count + 1) * sizeof(*response.leases));
@@ -94,6 +98,9 @@ static void time_to_live_here(struct server *server, struct request *request)
         ETCDSERVERPB__LEASE_TIME_TO_LIVE_RESPONSE__INIT;
     Etcdserverpb__ResponseHeader header;
     struct arena arena;
+    if (!authz_answer(server, request)) {
+        return;
+    }
     arena_init(&arena, BUF_NO_LIMIT);
     header_of(server, mvcc_revision(server->mvcc), &header);
     response.header = &header;
@@ -126,6 +133,14 @@ static void time_to_live_fetched(struct server *server, void *ctx,
     }
     Etcdserverpb__LeaseTimeToLiveResponse response = *wrapped->leasetimetoliveresponse;
     Etcdserverpb__ResponseHeader header;
+    enum etcd_error error = request->number != auth_revision(server->auth)
+                                ? ETCD_ERR_AUTH_OLD_REVISION
+                                : authz_check_keys(server, request, response.keys, response.n_keys);
+    if (error != ETCD_OK) {
+        arena_free(&arena);
+        request_fail(server, request, error);
+        return;
+    }
     header_of(server, mvcc_revision(server->mvcc), &header);
     response.header = &header;
     request_reply_message(server, request, &response.base);
@@ -145,6 +160,10 @@ void rpc_lease_time_to_live(struct server *server, struct request *request)
                      url == NULL ? ETCD_ERR_NO_LEADER : ETCD_ERR_LEASE_NOT_PRIMARY);
         return;
     }
+    if (!authz_answer(server, request)) {
+        return;
+    }
+    request->number = auth_revision(server->auth); /* the same when the answer comes */
     Leasepb__LeaseInternalRequest wrapped = LEASEPB__LEASE_INTERNAL_REQUEST__INIT;
     struct buf body;
     buf_init(&body, BUF_NO_LIMIT);

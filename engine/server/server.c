@@ -58,6 +58,9 @@ struct server *server_new(const struct server_config *config)
         list_init(lists[i]);
     }
     list_init(&server->pulls);
+    list_init(&server->token_waiters);
+    list_init(&server->password_waiters);
+    auth_init(server);
     buf_init(&server->store_membership, BUF_NO_LIMIT);
     buf_init(&server->arrived_data, BUF_NO_LIMIT);
     const struct lessor_config lessor = {
@@ -87,8 +90,8 @@ static void drop_requests(struct server *server)
 
 void server_free(struct server *server)
 {
-    struct worker *workers[] = {&server->store_worker, &server->wal_worker, &server->state,
-                                &server->io};
+    struct worker *workers[] = {&server->auth_worker, &server->store_worker, &server->wal_worker,
+                                &server->state, &server->io};
     for (size_t i = 0; i < ARRAY_COUNT(workers); i++) {
         worker_stop(workers[i]);
     }
@@ -108,6 +111,7 @@ void server_free(struct server *server)
     wal_close(server->wal);
     raft_free(server->raft);
     lessor_free(server->lessor);
+    auth_stop(server);
     membership_free(server->membership);
     links_free(server->links);
     compactor_free(server->compactor);
@@ -349,11 +353,11 @@ static void io_stop_now(void *ctx)
             port_stop_listening(ports[i]);
         }
     }
+    http1_server_free(server->client_http); /* ends the gateway's calls */
+    gateway_free(server->gateway);
     grpc_server_free(server->grpc);
     http1_server_free(server->metrics_http);
     http1_server_free(server->peer_http); /* its requests end in the transport: before that goes */
-    http1_server_free(server->client_http); /* ends the gateway's calls */
-    gateway_free(server->gateway);
     peer_transport_free(server->peers);
     for (size_t i = 0; i < ARRAY_COUNT(ports); i++) {
         port_free(ports[i]);
@@ -418,6 +422,9 @@ static int make_workers(struct server *server, struct err *err)
         rc = worker_init(&server->store_worker, "quorate-store", err);
     }
     if (rc == 0) {
+        rc = worker_init(&server->auth_worker, "quorate-auth", err);
+    }
+    if (rc == 0) {
         rc = worker_start(&server->io, err);
     }
     return rc;
@@ -438,7 +445,10 @@ static void state_start_now(void *ctx)
 
 static int server_start(struct server *server, struct err *err)
 {
-    int rc = make_workers(server, err);
+    int rc = auth_start(server, err);
+    if (rc == 0) {
+        rc = make_workers(server, err);
+    }
     if (rc == 0) {
         rc = server_tls_start(server, err);
     }
@@ -463,6 +473,9 @@ static int server_start(struct server *server, struct err *err)
     rc = io_do(server, io_start_now, err);
     if (rc == 0) {
         rc = worker_start(&server->store_worker, err);
+    }
+    if (rc == 0) {
+        rc = worker_start(&server->auth_worker, err);
     }
     if (rc == 0) {
         rc = worker_start(&server->wal_worker, err);
@@ -582,6 +595,7 @@ static void server_shutdown(struct server *server)
 {
     (void)io_do(server, io_stop_now, NULL);
     state_end_and_wait(server);
+    worker_stop(&server->auth_worker);
     worker_stop(&server->wal_worker);
     worker_stop(&server->store_worker);
     worker_stop(&server->state);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The state thread: what it holds, its timers, and what it does at the end of each turn. */
-#include "engine/server/internal.h"
+#include "engine/server/authz.h"
 
 #include <stdio.h>
 
@@ -50,6 +50,9 @@ static int load_tables(struct server *server, struct err *err)
     }
     if (rc == 0) {
         rc = lessor_load(server->lessor, &server->store, view, err);
+    }
+    if (rc == 0) {
+        rc = auth_load(server->auth, &server->store, view, err);
     }
     if (rc == 0) {
         rc = cluster_load_conf_state(&server->store, view, &server->conf_state);
@@ -118,7 +121,7 @@ static void state_run_request(void *ctx)
     struct server *server = request->server;
     if (server->ended && request->origin != REQUEST_INTERNAL) {
         request_fail(server, request, ETCD_ERR_STOPPED);
-    } else {
+    } else if (authz_gate(server, request)) {
         request->run(server, request);
     }
 }
@@ -243,6 +246,7 @@ static void on_housekeeping(void *ctx)
         return;
     }
     proposals_retry(server);
+    rpc_auth_retry(server);
     leases_check(server);
     streams_check_leader(server);
     watch_hub_tick(server->watch_hub, (int64_t)server_now_ms(server));

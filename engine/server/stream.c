@@ -5,6 +5,7 @@
  * more.
  */
 #include "base/alloc.h"
+#include "engine/server/authz.h"
 #include "engine/server/metrics.h"
 #include "engine/server/rpc.h"
 #include "health.pb-c.h"
@@ -143,6 +144,23 @@ void streams_pull(struct server *server)
     }
 }
 
+/* The text of the gRPC error, as clients of etcd look for it. */
+static const char *watch_denied(enum etcd_error error)
+{
+    switch ((int)error) {
+    case ETCD_OK:
+        return NULL;
+    case ETCD_ERR_INVALID_AUTH_TOKEN:
+        return "rpc error: code = Unauthenticated desc = etcdserver: invalid auth token";
+    case ETCD_ERR_AUTH_OLD_REVISION:
+        return "rpc error: code = InvalidArgument desc = etcdserver: revision of auth store is old";
+    case ETCD_ERR_USER_EMPTY:
+        return "rpc error: code = InvalidArgument desc = etcdserver: user name is empty";
+    default:
+        return "rpc error: code = PermissionDenied desc = etcdserver: permission denied";
+    }
+}
+
 void rpc_watch(struct server *server, struct request *request)
 {
     struct stream_state *stream = stream_open(server, request);
@@ -152,7 +170,8 @@ void rpc_watch(struct server *server, struct request *request)
         stream->watch = watch_stream_new(server->watch_hub, stream, (int64_t)server_now_ms(server),
                                          interval + jitter);
     }
-    watch_stream_request(stream->watch, (const Etcdserverpb__WatchRequest *)request->message, NULL);
+    watch_stream_request(stream->watch, (const Etcdserverpb__WatchRequest *)request->message,
+                         watch_denied(authz_check(server, request, request->message)));
     if (!stream->paused && watch_stream_is_full(stream->watch)) {
         stream->paused = true; /* it asks and does not read */
         stream_hold(server, stream->handle, true);
@@ -263,7 +282,8 @@ void rpc_lease_keep_alive(struct server *server, struct request *request)
         request_free(request);
         return;
     }
-    if (!lease_leadership_is_sure(server, request, rpc_lease_keep_alive)) {
+    if (!lease_leadership_is_sure(server, request, rpc_lease_keep_alive) ||
+        !authz_answer(server, request)) {
         return;
     }
     int64_t id = ((const Etcdserverpb__LeaseKeepAliveRequest *)request->message)->id;
@@ -349,6 +369,7 @@ void stream_canceled(struct server *server, uint64_t handle)
 {
     struct stream_state *stream = stream_find(server, handle);
     contest_canceled(server, handle);
+    authz_call_gone(server, handle);
     if (stream != NULL) {
         stream_drop(server, stream);
     }
