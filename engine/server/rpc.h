@@ -30,6 +30,9 @@ enum rpc_method {
     RPC_MOVE_LEADER,
     RPC_HEALTH_CHECK,
     RPC_HEALTH_WATCH,
+    RPC_HEALTH_LIST,
+    RPC_HASH,
+    RPC_DOWNGRADE,
     RPC_LOCK,
     RPC_UNLOCK,
     RPC_CAMPAIGN,
@@ -103,6 +106,9 @@ void rpc_defragment(struct server *server, struct request *request);
 void rpc_snapshot(struct server *server, struct request *request);
 void rpc_move_leader(struct server *server, struct request *request);
 void rpc_health_check(struct server *server, struct request *request);
+void rpc_health_list(struct server *server, struct request *request);
+void rpc_hash(struct server *server, struct request *request);
+void rpc_downgrade(struct server *server, struct request *request);
 
 void rpc_lock(struct server *server, struct request *request);
 void rpc_unlock(struct server *server, struct request *request);

@@ -229,7 +229,11 @@ void rpc_health_watch(struct server *server, struct request *request)
     Grpc__Health__V1__HealthCheckResponse response = GRPC__HEALTH__V1__HEALTH_CHECK_RESPONSE__INIT;
     struct buf body;
     buf_init(&body, BUF_NO_LIMIT);
-    response.status = GRPC__HEALTH__V1__HEALTH_CHECK_RESPONSE__SERVING_STATUS__SERVING;
+    const char *service =
+        ((const Grpc__Health__V1__HealthCheckRequest *)request->message)->service;
+    response.status = service == NULL || *service == '\0'
+                          ? GRPC__HEALTH__V1__HEALTH_CHECK_RESPONSE__SERVING_STATUS__SERVING
+                          : GRPC__HEALTH__V1__HEALTH_CHECK_RESPONSE__SERVING_STATUS__SERVICE_UNKNOWN;
     (void)stream_open(server, request);
     (void)proto_pack_append(&response.base, &body);
     stream_reply(server, request->handle, &body, false);

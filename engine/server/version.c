@@ -184,6 +184,7 @@ static void propose_version(struct server *server, int number)
 
 struct version_poll {
     size_t outstanding;
+    int highest;
     struct version_votes votes;
     uint64_t members; /* who was asked */
 };
@@ -198,12 +199,24 @@ static uint64_t members_mark(const struct membership *membership)
     return mark;
 }
 
+/* Every member runs the version that was aimed at: the downgrade is over. */
+static void end_downgrade(struct server *server)
+{
+    Membershippb__DowngradeInfoSetRequest set = MEMBERSHIPPB__DOWNGRADE_INFO_SET_REQUEST__INIT;
+    LOG_INFO("the cluster has been downgraded",
+             LOG_STR("cluster-version", membership_version(server->membership)));
+    server->version_proposed = true;
+    propose_message(server, request_internal(version_proposed), FIELD_DOWNGRADE_INFO_SET,
+                    &set.base);
+}
+
 static void version_decide(struct server *server, struct version_poll *poll)
 {
     if (--poll->outstanding > 0) {
         return;
     }
     struct version_votes votes = poll->votes;
+    int highest = poll->highest;
     bool same_members = poll->members == members_mark(server->membership);
     mem_free(poll);
     if (!atomic_load(&server->shared.is_leader) || server->version_proposed || !same_members) {
@@ -215,6 +228,9 @@ static void version_decide(struct server *server, struct version_poll *poll)
     int next = version_next(&votes);
     if (next != 0) {
         propose_version(server, next);
+    } else if (votes.downgrading && !votes.any_unknown && votes.lowest == votes.target &&
+               highest == votes.target && votes.current == votes.target) {
+        end_downgrade(server);
     }
 }
 
@@ -231,6 +247,7 @@ static void version_fetched(struct server *server, void *ctx, const struct fetch
         poll->votes.any_unknown = true;
     } else {
         poll->votes.lowest = BASE_MIN(poll->votes.lowest, number);
+        poll->highest = BASE_MAX(poll->highest, number);
     }
     version_decide(server, poll);
 }
@@ -245,6 +262,7 @@ void cluster_poll_versions(struct server *server)
     poll->outstanding = 1;
     poll->members = members_mark(server->membership);
     poll->votes.lowest = version_number(version_for_peers(server));
+    poll->highest = poll->votes.lowest;
     for (size_t i = 0; i < count; i++) {
         const struct member *member = membership_at(server->membership, i);
         if (member->id == server->member_id) {
