@@ -1,0 +1,392 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""TLS from outside: three members with certificates on all ports, driven by etcdctl of 3.4 and (where it was built)
+3.6; who is refused; certificates replaced under a writer; --auto-tls; members of etcd beside ours.
+
+The openssl program makes all certificates. Parts can be named as arguments. Ports 35000 to 35499."""
+import os
+import shutil
+import socket
+import ssl
+import subprocess
+import sys
+import urllib.request
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib"))
+import quorate  # noqa: E402
+from quorate import Cluster, Load, Member, Suite, Watcher, http, wait_for  # noqa: E402
+
+quorate.PORT_FIRST, quorate.PORT_LAST = 35000, 35499
+quorate._next_port = quorate.PORT_FIRST + (os.getpid() * 37) % (quorate.PORT_LAST - quorate.PORT_FIRST)
+BUILD = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "tools", "build.sh")
+
+
+def built(program):
+    """A program of etcd 3.6 when it has been built before; None: not here."""
+    where = subprocess.run([BUILD, "--where"], capture_output=True, text=True, check=False).stdout.strip()
+    path = os.path.join(where, program)
+    return path if where and os.path.exists(path) else None
+
+
+def openssl(*args, stdin=None):
+    done = subprocess.run(["openssl", *args], input=stdin, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise RuntimeError(f"openssl {args[0]}: {done.stderr[-600:]}")
+    return done.stdout
+
+
+class Authority:
+    """A CA in a folder, and what it signs. Files are replaced by renaming, as a careful administrator does."""
+
+    def __init__(self, folder, name):
+        self.folder, self.name, self.serial, self.revoked = folder, name, 100, []
+        os.makedirs(folder, exist_ok=True)
+        self.cert, self.key = os.path.join(folder, f"{name}.crt"), os.path.join(folder, f"{name}.key")
+        openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
+                "-keyout", self.key, "-out", self.cert, "-subj", f"/CN={name}",
+                "-addext", "keyUsage=critical,keyCertSign,cRLSign")
+
+    def issue(self, name, common_name="", hosts="IP:127.0.0.1", usage="serverAuth,clientAuth"):
+        """Paths of a new certificate and its key, and its serial number."""
+        self.serial += 1
+        cert, key = os.path.join(self.folder, f"{name}.crt"), os.path.join(self.folder, f"{name}.key")
+        request = openssl("req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
+                          "-keyout", key + ".new", "-subj", f"/O={name}" + (f"/CN={common_name}" if common_name else ""))
+        extensions = os.path.join(self.folder, f"{name}.ext")
+        with open(extensions, "w", encoding="utf-8") as file:
+            file.write(f"basicConstraints=critical,CA:FALSE\nextendedKeyUsage={usage}\n")
+            if hosts:
+                file.write(f"subjectAltName={hosts}\n")
+        openssl("x509", "-req", "-CA", self.cert, "-CAkey", self.key, "-set_serial", str(self.serial), "-days", "1",
+                "-extfile", extensions, "-out", cert + ".new", stdin=request)
+        os.rename(key + ".new", key)
+        os.rename(cert + ".new", cert)
+        return cert, key, self.serial
+
+    def revoke(self, path, serials):
+        """A revocation list in DER, as etcd wants it."""
+        index = os.path.join(self.folder, f"{self.name}.index")
+        with open(index, "w", encoding="utf-8") as file:
+            for serial in serials:
+                digits = f"{serial:X}"
+                digits = digits if len(digits) % 2 == 0 else "0" + digits
+                file.write(f"R\t300101000000Z\t200101000000Z\t{digits}\tunknown\t/O=x\n")
+        config = os.path.join(self.folder, f"{self.name}.cnf")
+        with open(config, "w", encoding="utf-8") as file:
+            file.write(f"[ca]\ndefault_ca=a\n[a]\ndatabase={index}\ndefault_md=sha256\ndefault_crl_days=1\n"
+                       "crl_extensions=e\n[e]\nauthorityKeyIdentifier=keyid\n")
+        pem = openssl("ca", "-gencrl", "-config", config, "-cert", self.cert, "-keyfile", self.key)
+        openssl("crl", "-outform", "DER", "-out", path + ".new", stdin=pem)
+        os.rename(path + ".new", path)
+
+
+class Pki:
+    """Two authorities, for clients and for peers, and the certificate of a client."""
+
+    def __init__(self, suite, name):
+        folder = suite.folder(name)
+        self.folder = folder
+        self.clients, self.peers = Authority(folder, "client-ca"), Authority(folder, "peer-ca")
+        self.other = Authority(folder, "other-ca")
+        self.client = self.clients.issue("client", "root", hosts="", usage="clientAuth")
+        self.stranger = self.other.issue("stranger", "root", hosts="", usage="clientAuth")
+        self.crl = os.path.join(folder, "clients.crl")
+        self.clients.revoke(self.crl, [])
+        context = ssl.create_default_context(cafile=self.clients.cert)
+        context.load_cert_chain(self.client[0], self.client[1])
+        # All of this program's own https requests from now on.
+        urllib.request.install_opener(urllib.request.build_opener(urllib.request.HTTPSHandler(context=context)))
+
+    def ctl_flags(self, cert=None, ca=None):
+        cert = cert or self.client
+        return [f"--cacert={ca or self.clients.cert}", f"--cert={cert[0]}", f"--key={cert[1]}"]
+
+
+class TlsMember(Member):
+    """https on all ports, certificates demanded on both sides."""
+
+    def __init__(self, suite, name, pki, metrics=False):
+        super().__init__(suite, name, metrics=metrics)
+        self.pki = pki
+        self.client, self.peer = self.client.replace("http:", "https:"), self.peer.replace("http:", "https:")
+        self.metrics = self.metrics and self.metrics.replace("http:", "https:")
+        self.initial_cluster = f"{name}={self.peer}"
+        self.renew()
+
+    def renew(self):
+        """New certificates; the same files."""
+        self.server_cert = self.pki.clients.issue(f"{self.name}-server")
+        self.peer_cert = self.pki.peers.issue(f"{self.name}-peer", "member")
+
+    def tls_flags(self):
+        return {"cert-file": self.server_cert[0], "key-file": self.server_cert[1],
+                "trusted-ca-file": self.pki.clients.cert, "client-cert-auth": "true",
+                "client-crl-file": self.pki.crl,
+                "peer-cert-file": self.peer_cert[0], "peer-key-file": self.peer_cert[1],
+                "peer-trusted-ca-file": self.pki.peers.cert, "peer-client-cert-auth": "true"}
+
+    def command(self):
+        return super().command() + [f"--{key}={value}" for key, value in self.tls_flags().items()
+                                    if key not in self.flags]
+
+    def ctl(self, *args, program=None, cert=None, ca=None, **kwargs):
+        was = quorate.ETCDCTL
+        quorate.ETCDCTL = program or was
+        try:
+            return quorate.ctl([self.client], *self.pki.ctl_flags(cert, ca), *args, **kwargs)
+        finally:
+            quorate.ETCDCTL = was
+
+
+class TlsEtcd(TlsMember):
+    """A member that runs etcd itself."""
+    program = None
+
+    def command(self):
+        return [self.program] + super().command()[1:]
+
+    def wait_ready(self, seconds=20):
+        if not wait_for(lambda: http("GET", self.client + "/health", timeout=2)[0] == 200, seconds):
+            raise RuntimeError(f"{self.name} is not ready: {self.log()[-1200:]}")
+
+
+def found(members):
+    initial = ",".join(f"{m.name}={m.peer}" for m in members)
+    for member in members:
+        member.initial_cluster = initial
+        member.start(wait=False)
+    for member in members:
+        member.wait_ready(30)
+
+
+def cluster_of(members):
+    """A quorate.Cluster around members that were made by hand."""
+    cluster = Cluster.__new__(Cluster)
+    cluster.members = members
+    return cluster
+
+
+def serial_at(url, pki, cert=None):
+    """The serial number that a new connection is shown."""
+    host, port = url.split("//")[1].rsplit(":", 1)
+    context = ssl.create_default_context(cafile=pki.clients.cert)
+    cert = cert or pki.client
+    context.load_cert_chain(cert[0], cert[1])
+    with socket.create_connection((host, int(port)), timeout=10) as plain:
+        with context.wrap_socket(plain, server_hostname=host) as secure:
+            return int(secure.getpeercert()["serialNumber"], 16)
+
+
+def clients(suite):
+    """One cluster, all that clients do and all who are refused."""
+    pki = Pki(suite, "clients")
+    members = [TlsMember(suite, f"m{i + 1}", pki, metrics=i == 0) for i in range(3)]
+    found(members)
+    programs = {"3.4": quorate.ETCDCTL, "3.6": built("etcdctl")}
+    for version, program in programs.items():
+        if program is None:
+            suite.skip(f"etcdctl {version}", "it was not built")
+            continue
+        key, first, second = f"k{version}", members[0], members[1]
+        suite.equal(f"etcdctl {version} puts", first.ctl("put", key, "v", program=program).out, "OK\n")
+        suite.equal(f"etcdctl {version} gets", second.ctl("get", key, program=program).out, f"{key}\nv\n")
+        path = os.path.join(suite.dir, f"{version}.db")
+        suite.equal(f"etcdctl {version} saves a snapshot", first.ctl("snapshot", "save", path, program=program).code, 0)
+        added = wait_for(lambda p=program: first.ctl("member", "add", "more", "--learner",
+                                                     "--peer-urls=https://127.0.0.1:35499", program=p).code == 0, 15, 0.5)
+        suite.check(f"etcdctl {version} adds a member, once the links are old enough", added, first.log()[-600:])
+        more = next((m for m in first.ctl("member", "list", "-w", "json").json()["members"] if "name" not in m), {})
+        removed = first.ctl("member", "remove", f"{more.get('ID', 0):x}", program=program)
+        suite.check(f"etcdctl {version} removes it", removed.code == 0, removed)
+    watcher = Watcher(suite, [members[2].client], *[], *pki.ctl_flags(), "seen", "--prefix")
+    wait_for(lambda: members[2].metric("etcd_debugging_mvcc_watcher_total"), 10)
+    members[0].ctl("put", "seen1", "by watch")
+    suite.check("a watch through another member sees the put", watcher.wait("by watch"), watcher.text())
+    watcher.stop()
+    suite.equal("/health over https", http("GET", members[0].client + "/health")[0], 200)
+    suite.contains("metrics over https", http("GET", members[0].metrics + "/metrics")[1], "etcd_server_has_leader 1")
+    curl = shutil.which("curl")
+    if curl:
+        seen = subprocess.run([curl, "-s", "--http1.1", "--cacert", pki.clients.cert, "--cert", pki.client[0], "--key",
+                               pki.client[1], members[0].client + "/version"], capture_output=True, text=True,
+                              timeout=20, check=False)
+        suite.contains("curl reads the version", seen.stdout, '"etcdserver"')
+    refused(suite, pki, members)
+
+
+def refused(suite, pki, members):
+    first = members[0]
+    quick = ("--dial-timeout=1s", "--command-timeout=1s")
+    own_ca = first.ctl(*quick, "put", "no", "no", ca=pki.other.cert)
+    suite.check("a server of another authority is not trusted", own_ca.code != 0, own_ca)
+    stranger = first.ctl(*quick, "put", "no", "no", cert=pki.stranger)
+    suite.check("a client of another authority is refused", stranger.code != 0, stranger)
+    nobody = quorate.ctl([first.client], f"--cacert={pki.clients.cert}", *quick, "put", "no", "no")
+    suite.check("a client without a certificate is refused", nobody.code != 0, nobody)
+    plain = quorate.ctl([first.client.replace("https", "http")], *quick, "put", "no", "no")
+    suite.check("a client without TLS is refused", plain.code != 0, plain)
+    suite.check("the log says who was refused", first.wait_log('"msg":"rejected connection on client endpoint"'),
+                first.log()[-600:])
+    suite.equal("nothing of them was written", first.ctl("get", "no").out, "")
+    metrics = subprocess.run(["openssl", "s_client", "-connect", first.metrics.split("//")[1], "-CAfile",
+                              pki.clients.cert, "-quiet"], input="GET /metrics HTTP/1.0\r\n\r\n",
+                             capture_output=True, text=True, timeout=20, check=False)
+    suite.check("nor are metrics for those without", "etcd_server" not in metrics.stdout, metrics.stdout[-300:])
+    revoked = pki.clients.issue("revoked", "root", hosts="", usage="clientAuth")
+    suite.equal("a client that will be revoked is served", first.ctl("get", "x", cert=revoked).code, 0)
+    pki.clients.revoke(pki.crl, [revoked[2]])
+    suite.check("once revoked it is refused", first.ctl(*quick, "get", "x", cert=revoked).code != 0)
+    suite.equal("the others are served", first.ctl("get", "x").code, 0)
+    pki.clients.revoke(pki.crl, [])
+
+
+def peers(suite):
+    """A member with a wrong certificate stays outside; the others go on; with the right one it is back."""
+    pki = Pki(suite, "peers")
+    members = [TlsMember(suite, f"p{i + 1}", pki) for i in range(3)]
+    for member in members:
+        member.flags["peer-cert-allowed-cn"] = "member"
+    found(members)
+    cluster = cluster_of(members)
+    last = cluster.followers()[0]
+    others = [m for m in members if m is not last]
+    wrong = {"of another authority": pki.other.issue("wrong-ca", "member"),
+             "of another name": pki.peers.issue("wrong-cn", "somebody"),
+             "from another address": pki.peers.issue("wrong-ip", "member", hosts="IP:127.0.0.9")}
+    for what, cert in wrong.items():
+        last.stop()
+        marks = {m.name: m.log().count("rejected connection on peer endpoint") for m in others}
+        last.flags.update({"peer-client-cert-file": cert[0], "peer-client-key-file": cert[1]})
+        last.start(wait=False)
+        suite.check(f"a peer with a certificate {what} is refused",
+                    wait_for(lambda m=marks: all(o.log().count("rejected connection on peer endpoint") > m[o.name]
+                                                 for o in others), 15), others[0].log()[-600:])
+        suite.equal("the others go on", others[0].ctl("put", "on", what).out, "OK\n")
+    for key in ("peer-client-cert-file", "peer-client-key-file"):
+        del last.flags[key]
+    last.stop()
+    last.start(wait=False)
+    suite.check("with its own certificate it is back", wait_for(lambda: last.ctl("get", "on").code == 0, 20),
+                last.log()[-600:])
+    bare = quorate.ctl([others[0].peer], "--insecure-skip-tls-verify", "--command-timeout=2s", "member", "list")
+    suite.check("a caller of the peer port without a certificate is refused", bare.code != 0, bare)
+    suite.check("all hold the same", cluster.hashes_agree(), cluster.hashes())
+
+
+def reload(suite):
+    """All certificates are replaced while a writer runs."""
+    pki = Pki(suite, "reload")
+    members = [TlsMember(suite, f"r{i + 1}", pki) for i in range(3)]
+    found(members)
+    cluster = cluster_of(members)
+    load = Load(suite, cluster.endpoints(), streams=4, seconds=4, rate=300, cacert=pki.clients.cert,
+                cert=pki.client[0], key=pki.client[1])
+    wait_for(lambda: len(load.record()[1]) > 100, 10)
+    for _ in range(3):
+        before = [m.server_cert[2] for m in members]
+        for member in members:
+            member.renew()
+        for member, old in zip(members, before):
+            suite.check(f"a new connection to {member.name} sees the new certificate",
+                        serial_at(member.client, pki) == member.server_cert[2] != old)
+    said = load.finish()
+    suite.equal("no write failed meanwhile", said["failed"], 0)
+    suite.check("and there were many", said["done"] > 300, said)
+    members[2].kill()
+    members[2].start()
+    suite.check("a member that restarts meets the others with the new ones", cluster.hashes_agree(), cluster.hashes())
+    sent, done = load.record()
+    suite.equal("all that was sent was acknowledged", len(done), len(sent))
+
+
+def automatic(suite):
+    """--auto-tls and --peer-auto-tls: no file is given."""
+    members = [Member(suite, f"a{i + 1}") for i in range(3)]
+    for member in members:
+        member.client, member.peer = (url.replace("http:", "https:") for url in (member.client, member.peer))
+        member.flags.update({"auto-tls": "true", "peer-auto-tls": "true"})
+    initial = ",".join(f"{m.name}={m.peer}" for m in members)
+    for member in members:
+        member.initial_cluster = initial
+        member.start(wait=False)
+
+    def put(member):
+        cert = os.path.join(member.data, "fixtures", "client", "cert.pem")
+        return quorate.ctl([member.client], f"--cacert={cert}", "--command-timeout=2s", "put", "auto", member.name)
+    for member in members:
+        suite.check(f"{member.name} serves with a certificate of its own making",
+                    wait_for(lambda m=member: put(m).out == "OK\n", 20), member.log()[-600:])
+    key = os.path.join(members[0].data, "fixtures", "peer", "key.pem")
+    suite.equal("the key is its owner's alone", oct(os.stat(key).st_mode & 0o777), "0o600")
+    with open(key, encoding="utf-8") as file:
+        secret = file.read().splitlines()[1]
+    before = os.stat(key).st_ino
+    members[0].stop()
+    members[0].start(wait=False)
+    suite.check("it comes back with the same one",
+                wait_for(lambda: put(members[0]).out == "OK\n", 20) and os.stat(key).st_ino == before)
+    suite.check("no log holds the key", all(secret not in m.log() for m in members))
+
+
+def mixed(suite):
+    """One of etcd's members among ours, over peer TLS; each leaves and comes back."""
+    debian = os.environ.get("DEBIAN_ETCD") or shutil.which("etcd")
+    for version, program in (("3.4", debian), ("3.6", built("etcd"))):
+        if program is None:
+            suite.skip(f"a cluster with etcd {version}", "it is not here")
+            continue
+        pki = Pki(suite, f"mixed{version}")
+        members = [TlsMember(suite, f"x{i + 1}", pki) for i in range(2)] + [TlsEtcd(suite, "theirs", pki)]
+        members[2].program = program
+        found(members)
+        for member in members:
+            suite.equal(f"with etcd {version}, {member.name} takes a put",
+                        member.ctl("put", f"k-{member.name}", version).out, "OK\n")
+        for member in (members[2], members[0]):
+            member.kill()
+            other = members[1]
+            suite.check(f"without {member.name} ({version}) the others go on",
+                        wait_for(lambda o=other: o.ctl("--command-timeout=3s", "put", "on", "1").out == "OK\n", 20))
+            member.start()
+        suite.check(f"all hold the same with etcd {version}", cluster_of(members).hashes_agree(),
+                    cluster_of(members).hashes())
+        for member in members:
+            member.stop()
+
+
+def flags(suite):
+    """What is refused at the start, and what is only warned of."""
+    pki = Pki(suite, "flags")
+    cert, key, _ = pki.clients.issue("flags")
+
+    def wrong(behaviour, text, changes, client=None):
+        member = Member(suite, "f")
+        member.client = client or member.client
+        member.flags.update(changes)
+        member.start(wait=False)
+        code = member.wait_exit(10)
+        suite.check(behaviour, code == 1 and text in member.log(), f"exit {code}: {member.log()[-400:]}")
+    url = f"https://127.0.0.1:{quorate.free_port()}"
+    wrong("https needs a certificate", f"(--cert-file, --key-file) must be provided for client url {url} with HTTPS",
+          {}, client=url)
+    wrong("a certificate needs its key", "KeyFile and CertFile must both be present[key: , cert: ", {"cert-file": cert})
+    wrong("an unknown cipher", 'unexpected TLS cipher suite "X"', {"cipher-suites": "X"})
+    wrong("an unknown version", 'unexpected TLS version "TLS1.0"', {"tls-min-version": "TLS1.0"})
+    wrong("versions the wrong way round", "min version (TLS1.3) is greater than max version (TLS1.2)",
+          {"tls-min-version": "TLS1.3", "tls-max-version": "TLS1.2"})
+    wrong("a key that is not there", "/no/key: No such file", {"cert-file": cert, "key-file": "/no/key"}, client=url)
+    member = Member(suite, "g")
+    member.client_http = f"http://127.0.0.1:{quorate.free_port()}"
+    member.flags.update({"cert-file": cert, "key-file": key, "listen-client-http-urls": member.client_http})
+    member.start(wait=False)
+    suite.check("the HTTP port answers", wait_for(lambda: http("GET", member.client_http + "/health")[0] == 200, 15),
+                member.log()[-600:])
+    suite.check("http with a certificate is warned of",
+                "scheme is http or unix while key and cert files are present; ignoring key and cert files"
+                in member.log())
+    suite.equal("the other port speaks gRPC", member.ctl("put", "a", "b").out, "OK\n")
+    suite.equal("and no HTTP", http("GET", member.client + "/health")[0], 0)
+
+
+if __name__ == "__main__":
+    sys.exit(Suite("engine_tls").run([flags, clients, peers, reload, automatic, mixed]))
