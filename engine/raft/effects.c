@@ -68,10 +68,10 @@ static void effects_persist(struct raft *raft, struct raft_effects *out)
     struct raft_hard_state now = {.term = raft->term, .vote = raft->vote, .commit = log->commit};
     const struct raft_hard_state *before = &raft->emitted_hard_state;
     out->must_sync = raft_must_persist(raft);
-    if (PLANT(vote_not_persisted)) {
-        now.vote = RAFT_NO_ID;
-    }
     out->hard_state = now;
+    if (PLANT(vote_not_persisted)) {
+        out->hard_state.vote = RAFT_NO_ID;
+    }
     out->hard_state_changed =
         now.term != before->term || now.vote != before->vote || now.commit != before->commit;
     if (PLANT(state_only_with_entries) && log->emitted == log->last_index) {

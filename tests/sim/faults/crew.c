@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -19,7 +20,8 @@
 #define SECOND         UINT64_C(1000000000)
 #define FAULTS_BEGIN   (4 * SECOND)
 #define FAULT_SPACE_NS (SECOND * 6 / 5) /* mean time from one fault to the next */
-#define WORLD_SECONDS  180u             /* of this machine's time; a world needs about one */
+#define WORLD_SECONDS  40u              /* of a processor; a world needs less than one */
+#define WORLD_BYTES    (1536ull << 20)  /* of memory; a world needs some ten MiB */
 #define PROGRESS_S     2
 #define STORY_BYTES    65536u
 
@@ -121,7 +123,14 @@ static void apart_start(struct apart *apart, const struct world_options *options
     apart->pid = fork();
     ASSERT(apart->pid >= 0);
     if (apart->pid == 0) {
-        alarm(WORLD_SECONDS);
+        const struct rlimit time = {WORLD_SECONDS, WORLD_SECONDS + 1};
+        const struct rlimit memory = {WORLD_BYTES, WORLD_BYTES};
+        (void)setrlimit(RLIMIT_CPU, &time);
+#ifndef __SANITIZE_ADDRESS__
+        (void)setrlimit(RLIMIT_AS, &memory);
+#else
+        (void)memory;
+#endif
         (void)dup2(fileno(apart->story), STDERR_FILENO);
         (void)dup2(fileno(apart->story), STDOUT_FILENO);
         world_run(options, seed, apart->shared);
@@ -134,7 +143,7 @@ static void apart_take(struct apart *apart, int status, struct world_outcome *ou
 {
     *out = *apart->shared;
     if (out->violations == UINT64_MAX) {
-        bool hung = WIFSIGNALED(status) && WTERMSIG(status) == SIGALRM;
+        bool hung = WIFSIGNALED(status) && WTERMSIG(status) == SIGXCPU;
         *out = (struct world_outcome){.violations = 1};
         snprintf(out->first_check, sizeof(out->first_check), "%s", hung ? "hang" : "assertion");
     }
