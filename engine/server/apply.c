@@ -110,7 +110,8 @@ static void apply_compaction(struct server *server, const Etcdserverpb__Compacti
     int rc = kv_compact(&env, server->batch, request->revision, &out->revision);
     check_store(server, rc);
     out->error = (enum etcd_error)rc;
-    out->wait_compaction = rc == 0 && request->physical;
+    /* Revision 0 is compacted as soon as it is said: there is no work to wait for. */
+    out->wait_compaction = rc == 0 && request->physical && mvcc_compacting(server->mvcc);
 }
 
 static void apply_lease_grant(struct server *server, const Etcdserverpb__LeaseGrantRequest *request,

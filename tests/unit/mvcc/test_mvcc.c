@@ -390,6 +390,20 @@ static void hash_kv_covers_tail_and_store_alike(void **state)
     world_close(&world);
 }
 
+static void compacting_to_revision_zero_leaves_nothing_to_do(void **state)
+{
+    (void)state;
+    struct world world;
+    struct store_batch batch;
+    world_open(&world, NULL);
+    store_batch_init(&batch);
+    assert_int_equal(mvcc_compact(world.mvcc, &batch, 0), 0);
+    assert_false(mvcc_compacting(world.mvcc)); /* nobody may wait for it */
+    assert_int_equal(mvcc_compact(world.mvcc, &batch, 0), E_COMPACTED);
+    store_batch_free(&batch);
+    world_close(&world);
+}
+
 static void hash_kv_does_not_depend_on_how_far_compaction_is(void **state)
 {
     (void)state;
@@ -530,6 +544,7 @@ int main(void)
         cmocka_unit_test(events_below_the_compact_revision_are_refused_and_at_it_are_given),
         cmocka_unit_test(a_pin_holds_compaction_back_until_it_is_taken_out),
         cmocka_unit_test(hash_kv_covers_tail_and_store_alike),
+        cmocka_unit_test(compacting_to_revision_zero_leaves_nothing_to_do),
         cmocka_unit_test(hash_kv_does_not_depend_on_how_far_compaction_is),
         cmocka_unit_test(hash_kv_at_a_revision_without_live_keys_counts_what_compaction_kept),
         cmocka_unit_test(a_record_that_the_index_names_and_the_store_lost_is_corruption),
