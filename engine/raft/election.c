@@ -8,8 +8,6 @@
 #include "base/assert.h"
 #include "base/plant.h"
 
-#define EARLY_CAMPAIGN_TICKS_MAX 3
-
 /* Each term starts with a new random timeout in [election_ticks, 2 * election_ticks) (Raft 5.2). */
 static void election_reset(struct raft *raft, uint64_t term)
 {
@@ -134,16 +132,27 @@ void raft_hup(struct raft *raft, enum raft_campaign_type type)
     election_campaign(raft, type);
 }
 
+/* Which of those who miss gone comes when, from 1: the voters by id, so that no two ask at once. */
+static uint32_t election_turn(const struct raft *raft, uint64_t gone)
+{
+    uint32_t turn = 1;
+    for (uint32_t i = 0; i < raft->member_count; i++) {
+        const struct raft_progress *member = &raft->members[i];
+        turn += !member->is_learner && member->id < raft->id && member->id != gone ? 1u : 0u;
+    }
+    return turn;
+}
+
 /*
- * Without PreVote a mistaken report would raise the term of a healthy cluster. The members that
- * miss the same leader are told at nearly the same time: a few ticks of chance keep them apart.
+ * Without PreVote a mistaken report would raise the term of a healthy cluster. All who miss the
+ * same leader are told at nearly the same time: whoever comes next asks a tick later, if it must.
  */
 void raft_report_gone(struct raft *raft, uint64_t id)
 {
     ASSERT(id != RAFT_NO_ID);
     if (raft->role == RAFT_FOLLOWER && raft->leader == id && raft->pre_vote) {
         raft->leader = RAFT_NO_ID;
-        raft->early_campaign_ticks = 1 + (uint32_t)rng_below(&raft->rng, EARLY_CAMPAIGN_TICKS_MAX);
+        raft->early_campaign_ticks = election_turn(raft, id);
     }
 }
 

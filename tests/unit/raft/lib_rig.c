@@ -8,13 +8,14 @@
 
 struct rig *rig_new_with(struct raft_config config)
 {
-    config.id = 1;
+    config.id = config.id == 0 ? 1 : config.id;
     config.election_ticks = 10;
     config.heartbeat_ticks = config.heartbeat_ticks == 0 ? 1 : config.heartbeat_ticks;
     config.max_message_bytes = config.max_message_bytes == 0 ? 1024 : config.max_message_bytes;
     config.max_inflight = config.max_inflight == 0 ? 4 : config.max_inflight;
     struct rig *rig = mem_zalloc(sizeof(*rig));
     rig->raft = raft_new(&config);
+    rig->id = config.id;
     rig->applied = config.applied_index;
     return rig;
 }
@@ -83,7 +84,7 @@ void rig_flush(struct rig *rig)
 
 void rig_step(struct rig *rig, struct raft_message message)
 {
-    message.to = 1;
+    message.to = rig->id;
     bool has_term = message.type != RAFT_MSG_PROP && message.type != RAFT_MSG_READ_INDEX;
     if (message.term == 0 && has_term) {
         message.term = rig_status(rig).term;

@@ -9,6 +9,7 @@
 
 struct rig {
     struct raft *raft;
+    uint64_t id; /* 1, if not given */
     bool hold_disk;  /* flushes do not end by themselves */
     bool hold_apply; /* nothing is applied */
     uint64_t ticket; /* of the last flush */

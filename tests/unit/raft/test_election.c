@@ -157,6 +157,36 @@ static void a_follower_whose_leader_is_gone_asks_within_a_few_ticks(void **state
     rig_free(rig);
 }
 
+static void those_who_miss_a_leader_ask_one_after_the_other(void **state)
+{
+    (void)state;
+    static const struct {
+        uint64_t id, gone;
+        uint32_t ticks;
+    } CASES[] = {{1, 2, 1}, {1, 4, 1}, {2, 1, 1}, {2, 4, 2}, {4, 1, 2}, {4, 2, 2}};
+    for (size_t i = 0; i < ARRAY_COUNT(CASES); i++) {
+        struct raft_config config = {
+            .id = CASES[i].id,
+            .pre_vote = true,
+            .mark = {.conf_state = {.voters = {1, 2, 4},
+                                    .voter_count = 3,
+                                    .learners = {3},
+                                    .learner_count = 1}},
+        };
+        struct rig *rig = rig_new_with(config);
+        rig_step(rig, (struct raft_message){
+                          .type = RAFT_MSG_HEARTBEAT, .from = CASES[i].gone, .term = 5});
+
+        raft_report_gone(rig->raft, CASES[i].gone);
+        rig_tick(rig, CASES[i].ticks - 1);
+        assert_int_equal(rig_status(rig).role, RAFT_FOLLOWER);
+        rig_tick(rig, 1);
+
+        assert_int_equal(rig_status(rig).role, RAFT_PRE_CANDIDATE);
+        rig_free(rig);
+    }
+}
+
 static void an_early_question_is_put_once_and_the_timeout_goes_on_beside_it(void **state)
 {
     (void)state;
@@ -383,6 +413,7 @@ int main(void)
         cmocka_unit_test(an_old_pre_vote_is_refused_with_the_own_term),
         cmocka_unit_test(a_pre_candidate_keeps_its_term_until_it_has_won),
         cmocka_unit_test(a_follower_whose_leader_is_gone_asks_within_a_few_ticks),
+        cmocka_unit_test(those_who_miss_a_leader_ask_one_after_the_other),
         cmocka_unit_test(an_early_question_is_put_once_and_the_timeout_goes_on_beside_it),
         cmocka_unit_test(one_who_knows_that_the_leader_is_gone_holds_no_lease_for_it),
         cmocka_unit_test(a_leader_that_was_called_gone_by_mistake_is_followed_again),
