@@ -280,7 +280,9 @@ bool crew_run(const struct crew_options *options, const struct world_options *wo
         apart_open(&crew[i]);
     }
     for (;;) {
-        bool goes_on = next <= options->last_seed && !(options->until_failure && sum.failed > 0);
+        bool is_late = options->seconds > 0 && now_s() - sum.begin_s > (double)options->seconds;
+        bool goes_on =
+            next <= options->last_seed && !is_late && !(options->until_failure && sum.failed > 0);
         if (goes_on && busy < options->jobs) {
             apart_start(apart_of(crew, options->jobs, 0), world, next++);
             busy++;

@@ -38,6 +38,7 @@ void world_run_apart(const struct world_options *options, uint64_t seed, struct 
 struct crew_options {
     uint64_t first_seed, last_seed;
     uint32_t jobs;
+    uint64_t seconds; /* no world begins later than that; 0: no limit */
     const char *json; /* NULL: nowhere */
     bool until_failure, quiet;
 };

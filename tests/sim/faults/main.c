@@ -32,6 +32,7 @@ static const char USAGE[] =
     "  --plant N|NAME   a planted bug is switched on\n"
     "  --jobs N         worlds at a time (default: one per processor)\n"
     "  --skip LIST      faults to leave out: numbers and ranges, as 0-3,7\n"
+    "  --seconds N      no world begins later\n"
     "  --until-failure  stops at the first world that fails\n"
     "  --quiet          no progress\n";
 
@@ -48,6 +49,7 @@ enum flag {
     OPTION_OPERATIONS,
     OPTION_PLANT,
     OPTION_JOBS,
+    OPTION_SECONDS,
     OPTION_UNTIL,
     OPTION_QUIET,
     OPTION_HELP,
@@ -66,6 +68,7 @@ static const struct option OPTIONS[] = {
     {"operations", required_argument, NULL, OPTION_OPERATIONS},
     {"plant", required_argument, NULL, OPTION_PLANT},
     {"jobs", required_argument, NULL, OPTION_JOBS},
+    {"seconds", required_argument, NULL, OPTION_SECONDS},
     {"until-failure", no_argument, NULL, OPTION_UNTIL},
     {"quiet", no_argument, NULL, OPTION_QUIET},
     {"help", no_argument, NULL, OPTION_HELP},
@@ -185,6 +188,9 @@ static bool take_option(int option, const char *value, struct arguments *out)
     case OPTION_JOBS:
         out->crew.jobs = (uint32_t)number;
         return is_number && number > 0 && number <= CREW_JOBS_MAX;
+    case OPTION_SECONDS:
+        out->crew.seconds = number;
+        return is_number;
     case OPTION_UNTIL:
         out->crew.until_failure = true;
         return true;
