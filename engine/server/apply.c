@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "base/plant.h"
 #include "engine/server/authz.h"
+#include "engine/server/corrupt.h"
 #include "engine/server/metrics.h"
 #include "engine/server/rpc.h"
 
@@ -107,8 +108,10 @@ static void apply_compaction(struct server *server, const Etcdserverpb__Compacti
 {
     struct kv_env env;
     kv_env_fill(server, &env);
+    corruption_before_compaction(server, request->revision);
     int rc = kv_compact(&env, server->batch, request->revision, &out->revision);
     check_store(server, rc);
+    corruption_after_compaction(server, rc == 0);
     out->error = (enum etcd_error)rc;
     /* Revision 0 is compacted as soon as it is said: there is no work to wait for. */
     out->wait_compaction = rc == 0 && request->physical && mvcc_compacting(server->mvcc);

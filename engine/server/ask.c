@@ -16,6 +16,7 @@ struct sync_fetch {
     struct server *server;
     const char *url;
     const char *path;
+    struct bytes question; /* the request's body; JSON */
     struct completion done;
     int code;
     int status;
@@ -45,6 +46,9 @@ static void io_sync_start(void *ctx)
                                        .url = fetch->url,
                                        .method = "GET",
                                        .path = fetch->path,
+                                       .content_type =
+                                           fetch->question.size > 0 ? "application/json" : NULL,
+                                       .body = fetch->question,
                                        .timeout_ms = FETCH_TIMEOUT_MS,
                                        .on_done = io_sync_done,
                                        .ctx = fetch};
@@ -52,10 +56,10 @@ static void io_sync_start(void *ctx)
 }
 
 /* Runs one until it is over; on success the caller frees the body. Its code says how it went. */
-static int sync_fetch_run(struct server *server, const char *url, const char *path,
-                          struct sync_fetch *out, struct err *err)
+static int sync_fetch_ask(struct server *server, const char *url, const char *path,
+                          struct bytes question, struct sync_fetch *out, struct err *err)
 {
-    *out = (struct sync_fetch){.server = server, .url = url, .path = path};
+    *out = (struct sync_fetch){.server = server, .url = url, .path = path, .question = question};
     int rc = completion_init(&out->done, err);
     if (rc == 0) {
         buf_init(&out->body, PEER_FETCH_BODY_BYTES_MAX);
@@ -64,6 +68,30 @@ static int sync_fetch_run(struct server *server, const char *url, const char *pa
         completion_free(&out->done);
     }
     return rc;
+}
+
+static int sync_fetch_run(struct server *server, const char *url, const char *path,
+                          struct sync_fetch *out, struct err *err)
+{
+    return sync_fetch_ask(server, url, path, bytes_of(NULL, 0), out, err);
+}
+
+int ask_hash(struct server *server, const char *url, int64_t revision, struct buf *out_body)
+{
+    struct sync_fetch fetch;
+    char question[64];
+    int size = snprintf(question, sizeof(question), "{\"revision\":%" PRId64 "}", revision);
+    int rc = sync_fetch_ask(server, url, "/members/hashkv", bytes_of(question, (size_t)size),
+                            &fetch, NULL);
+    if (rc != 0) {
+        return rc;
+    }
+    if (fetch.code != 0 || fetch.status != 200) {
+        buf_free(&fetch.body);
+        return fetch.code != 0 ? fetch.code : E_UNAVAILABLE;
+    }
+    *out_body = fetch.body;
+    return 0;
 }
 
 /* Asks one member for the list of members. Gives the list with its cluster id. */

@@ -31,4 +31,8 @@ int ask_for_joining(struct server *server, const struct membership *local,
  * does. */
 int ask_version(struct server *server, const struct membership *existing);
 
+/* The hash of a member's key space at revision, as /members/hashkv writes it. On success the caller
+ * frees the body. */
+int ask_hash(struct server *server, const char *url, int64_t revision, struct buf *out_body);
+
 #endif

@@ -64,6 +64,9 @@ struct server_config {
     uint64_t self_signed_cert_validity; /* years */
     const char *cors, *host_whitelist; /* comma-separated; "*": all */
     bool enable_grpc_gateway;
+    int64_t corrupt_check_ms; /* 0: never */
+    int64_t compact_hash_check_ms;
+    bool compact_hash_check, initial_corrupt_check;
     bool strict_reconfig_check, pre_vote, unsafe_no_fsync, force_new_cluster;
     /* No flags: small values let tests reach rare paths. 0: the default. */
     uint64_t wal_segment_bytes;

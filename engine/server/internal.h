@@ -173,6 +173,7 @@ struct install_job;
 struct commit_job;
 struct links;
 struct compactor;
+struct corruption;
 
 struct server {
     const struct server_config *config;
@@ -281,6 +282,7 @@ struct server {
     uint64_t stop_deadline_ms;
     struct membership *known_members; /* asked when joining, until linked */
     struct compactor *compactor;
+    struct corruption *corruption;
     struct mvcc_lease_hook lessor_hook;
 
     /* between I/O and state */

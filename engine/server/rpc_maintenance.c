@@ -5,6 +5,7 @@
 
 #include "base/alloc.h"
 #include "base/log.h"
+#include "engine/server/corrupt.h"
 #include "engine/server/metrics.h"
 #include "engine/server/rpc.h"
 #include "health.pb-c.h"
@@ -73,10 +74,10 @@ struct hash_job {
     uint64_t generation; /* of the store that it began in */
 };
 
-/* As Go writes the message; /members/hashkv is how members of etcd look for corruption. */
-static void hash_answer_peer(struct hash_job *job)
+/* As Go writes the message; /members/hashkv is how members look for corruption. */
+static void hash_reply_peer(struct server *server, struct request *request,
+                            const struct key_hash *hash)
 {
-    struct server *server = job->server;
     Etcdserverpb__ResponseHeader header;
     struct buf body;
     header_of(server, mvcc_revision(server->mvcc), &header);
@@ -85,30 +86,44 @@ static void hash_answer_peer(struct hash_job *job)
                "{\"header\":{\"cluster_id\":%" PRIu64 ",\"member_id\":%" PRIu64
                ",\"revision\":%" PRId64 ",\"raft_term\":%" PRIu64 "},\"hash\":%" PRIu32
                ",\"compact_revision\":%" PRId64 ",\"hash_revision\":%" PRId64 "}",
-               header.cluster_id, header.member_id, header.revision, header.raft_term,
-               job->hash.hash, job->hash.compact_revision, job->hash.hash_revision);
-    mvcc_hash_end(server->mvcc, &job->hash);
-    request_reply_plain(server, job->request, &body);
-    mem_free(job);
+               header.cluster_id, header.member_id, header.revision, header.raft_term, hash->hash,
+               hash->compact_revision, hash->revision);
+    request_reply_plain(server, request, &body);
 }
 
-static void hash_answer(struct hash_job *job)
+static void hash_reply(struct server *server, struct request *request, const struct key_hash *hash)
 {
-    struct server *server = job->server;
-    if (job->request->origin == REQUEST_PEER_HTTP) {
-        hash_answer_peer(job);
+    if (request->origin == REQUEST_PEER_HTTP) {
+        hash_reply_peer(server, request, hash);
         return;
     }
     Etcdserverpb__HashKVResponse response = ETCDSERVERPB__HASH_KVRESPONSE__INIT;
     Etcdserverpb__ResponseHeader header;
     header_of(server, mvcc_revision(server->mvcc), &header);
     response.header = &header;
-    response.hash = job->hash.hash;
-    response.compact_revision = job->hash.compact_revision;
-    response.hash_revision = job->hash.hash_revision;
-    mvcc_hash_end(server->mvcc, &job->hash);
-    request_reply_message(server, job->request, &response.base);
+    response.hash = hash->hash;
+    response.compact_revision = hash->compact_revision;
+    response.hash_revision = hash->revision;
+    request_reply_message(server, request, &response.base);
+}
+
+static void hash_answer(struct hash_job *job)
+{
+    const struct key_hash hash = {job->hash.hash, job->hash.hash_revision,
+                                  job->hash.compact_revision};
+    mvcc_hash_end(job->server->mvcc, &job->hash);
+    hash_reply(job->server, job->request, &hash);
     mem_free(job);
+}
+
+/* What a compaction has trimmed cannot be hashed again: its hash was kept. */
+static bool hash_answer_kept(struct server *server, struct request *request, int64_t revision)
+{
+    const struct key_hash *kept = corruption_kept(server, revision);
+    if (kept != NULL) {
+        hash_reply(server, request, kept);
+    }
+    return kept != NULL;
 }
 
 static void hash_slice(void *ctx)
@@ -146,6 +161,9 @@ void rpc_hash_kv(struct server *server, struct request *request)
 {
     int64_t revision = ((const Etcdserverpb__HashKVRequest *)request->message)->revision;
     struct mvcc_hash hash;
+    if (hash_answer_kept(server, request, revision)) {
+        return;
+    }
     int rc = mvcc_hash_begin(server->mvcc, revision, &hash);
     if (rc != 0) {
         request_fail(server, request, rc == E_FUTURE ? ETCD_ERR_FUTURE_REV : ETCD_ERR_COMPACTED);

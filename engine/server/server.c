@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "engine/server/bootstrap.h"
 #include "engine/server/compactor.h"
+#include "engine/server/corrupt.h"
 #include "engine/server/fetch.h"
 #include "engine/server/links.h"
 #include "engine/server/process.h"
@@ -70,6 +71,7 @@ struct server *server_new(const struct server_config *config)
     server->membership = membership_new((size_t)config->max_learners);
     server->links = links_new();
     server->compactor = compactor_new();
+    server->corruption = corruption_new();
     return server;
 }
 
@@ -115,6 +117,7 @@ void server_free(struct server *server)
     membership_free(server->membership);
     links_free(server->links);
     compactor_free(server->compactor);
+    corruption_free(server->corruption);
     map_free(&server->waiters);
     map_free(&server->streams);
     map_free(&server->contests);
@@ -455,6 +458,9 @@ static int server_start(struct server *server, struct err *err)
     if (rc == 0) {
         server->resolver = resolver_new();
         rc = bootstrap(server, err);
+    }
+    if (rc == 0 && server->config->initial_corrupt_check && server->applied_index > 0) {
+        rc = corruption_check_first(server, err);
     }
     if (rc != 0) {
         return rc;

@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "base/plant.h"
 #include "engine/server/compactor.h"
+#include "engine/server/corrupt.h"
 #include "engine/server/links.h"
 #include "engine/server/snapshot.h"
 
@@ -253,6 +254,7 @@ static void on_housekeeping(void *ctx)
     cluster_publish(server);
     cluster_nudge_when_suspect(server);
     compactor_check(server);
+    corruption_check(server);
     metrics_refresh(server);
 }
 
