@@ -137,6 +137,50 @@ static void generate_many(struct generate *gen, Etcdserverpb__TxnRequest *txn, i
     }
 }
 
+static bool has_open_delete(const Etcdserverpb__TxnRequest *txn);
+
+static bool branch_has_open_delete(size_t count, Etcdserverpb__RequestOp *const *ops)
+{
+    for (size_t i = 0; i < count; i++) {
+        if ((ops[i]->request_case == ETCDSERVERPB__REQUEST_OP__REQUEST_REQUEST_DELETE_RANGE &&
+             ops[i]->request_delete_range->range_end.len == 1 &&
+             ops[i]->request_delete_range->range_end.data[0] == 0) ||
+            (ops[i]->request_case == ETCDSERVERPB__REQUEST_OP__REQUEST_REQUEST_TXN &&
+             has_open_delete(ops[i]->request_txn))) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool has_open_delete(const Etcdserverpb__TxnRequest *txn)
+{
+    return branch_has_open_delete(txn->n_success, txn->success) ||
+           branch_has_open_delete(txn->n_failure, txn->failure);
+}
+
+static void branch_say_values(size_t count, Etcdserverpb__RequestOp *const *ops)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (ops[i]->request_case == ETCDSERVERPB__REQUEST_OP__REQUEST_REQUEST_PUT) {
+            ops[i]->request_put->ignore_value = ops[i]->request_put->ignore_lease = false;
+        } else if (ops[i]->request_case == ETCDSERVERPB__REQUEST_OP__REQUEST_REQUEST_TXN) {
+            branch_say_values(ops[i]->request_txn->n_success, ops[i]->request_txn->success);
+            branch_say_values(ops[i]->request_txn->n_failure, ops[i]->request_txn->failure);
+        }
+    }
+}
+
+/* A put that keeps the value of a key that the same transaction has deleted stops etcd, for good:
+ * the entry is in its log. Only a delete with an open end gets past its checks. */
+static void spare_etcd(Etcdserverpb__TxnRequest *txn)
+{
+    if (has_open_delete(txn)) {
+        branch_say_values(txn->n_success, txn->success);
+        branch_say_values(txn->n_failure, txn->failure);
+    }
+}
+
 Etcdserverpb__TxnRequest *generate_txn(struct generate *gen, int depth)
 {
     Etcdserverpb__TxnRequest *txn = arena_zalloc(&gen->arena, sizeof(*txn));
@@ -155,5 +199,8 @@ Etcdserverpb__TxnRequest *generate_txn(struct generate *gen, int depth)
         generate_branch(gen, depth, &txn->n_success, &txn->success);
     }
     generate_branch(gen, depth, &txn->n_failure, &txn->failure);
+    if (depth == 1) {
+        spare_etcd(txn);
+    }
     return txn;
 }

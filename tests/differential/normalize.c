@@ -53,7 +53,7 @@ static void normalize_range(const Etcdserverpb__RangeRequest *request,
     for (size_t from = 0; from < response->n_kvs;) {
         size_t to = from + 1;
         while (to < response->n_kvs &&
-               compare_by(request->sort_target, response->kvs[from], response->kvs[to]) == 0) {
+               compare_by((int)request->sort_target, response->kvs[from], response->kvs[to]) == 0) {
             to++;
         }
         qsort(&response->kvs[from], to - from, sizeof(*response->kvs), compare_keys);
