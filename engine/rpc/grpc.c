@@ -319,6 +319,11 @@ static void grpc_on_request(void *ctx, struct http2_stream *stream, bool ends_he
 {
     struct grpc_server *server = ctx;
     uint64_t timeout_ms = UINT64_MAX;
+    if (server->take_other != NULL && !grpc_head_is_grpc(stream) &&
+        stream_identity(http2_session_stream(http2_stream_session(stream))) != NULL) {
+        server->take_other(server->take_other_ctx, stream, ends_here);
+        return;
+    }
     if (!grpc_head_check(stream, &timeout_ms)) {
         return;
     }
@@ -407,6 +412,14 @@ struct grpc_server *grpc_server_new(const struct grpc_server_config *config)
     handle_table_init(&server->handles);
     server_index_methods(server);
     return server;
+}
+
+void grpc_server_set_other(struct grpc_server *server,
+                           void (*take)(void *ctx, struct http2_stream *stream, bool ends_here),
+                           void *ctx)
+{
+    server->take_other = take;
+    server->take_other_ctx = ctx;
 }
 
 void grpc_server_free(struct grpc_server *server)

@@ -34,6 +34,7 @@ struct grpc_method {
 
 struct grpc_server;
 struct grpc_call;
+struct http2_stream;
 
 /* Why a call ended before it was finished. */
 enum grpc_cancel {
@@ -96,6 +97,14 @@ struct grpc_stats {
 
 /* Copies config. */
 struct grpc_server *grpc_server_new(const struct grpc_server_config *config);
+
+/*
+ * Requests over TLS that are not gRPC by their content-type go to take, which hands the stream over
+ * (http2_stream_hand_over) or answers it; without, they are answered 415.
+ */
+void grpc_server_set_other(struct grpc_server *server,
+                           void (*take)(void *ctx, struct http2_stream *stream, bool ends_here),
+                           void *ctx);
 
 /* Cuts all connections (on_cancel LOST for what is open) and frees. */
 void grpc_server_free(struct grpc_server *server);

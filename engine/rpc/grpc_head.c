@@ -119,6 +119,11 @@ void grpc_reject_unknown(const struct map *services, struct http2_stream *stream
     stream_reject(stream, "200", GRPC_UNIMPLEMENTED, message);
 }
 
+bool grpc_head_is_grpc(const struct http2_stream *stream)
+{
+    return content_type_is_grpc(http2_stream_header(stream, "content-type"));
+}
+
 bool grpc_head_check(struct http2_stream *stream, uint64_t *out_timeout_ms)
 {
     char message[256];

@@ -20,6 +20,9 @@ struct http2_header grpc_header(const char *name, const char *value);
 size_t grpc_status_headers(enum grpc_code code, const char *message, struct http2_header *out,
                            char *text, size_t text_size);
 
+/* True when the content-type is that of gRPC. */
+bool grpc_head_is_grpc(const struct http2_stream *stream);
+
 /*
  * Checks what any call must have; *out_timeout_ms from grpc-timeout, UINT64_MAX without. False when
  * the stream has been answered already.

@@ -41,6 +41,8 @@ struct grpc_server {
     struct handle_table handles;
     size_t receive_bytes; /* of unfinished requests */
     bool draining;
+    void (*take_other)(void *ctx, struct http2_stream *stream, bool ends_here);
+    void *take_other_ctx;
     struct grpc_counters counters;
 };
 

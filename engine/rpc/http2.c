@@ -77,7 +77,7 @@ void http2_session_free(struct http2_session *session)
     while (!list_empty(&session->streams)) {
         struct http2_stream *stream = LIST_ENTRY(session->streams.next, struct http2_stream, node);
         if (stream->was_announced) {
-            session->config->on_close(session->config->ctx, stream, HTTP2_CONNECTION_LOST);
+            stream->handlers->on_close(stream->handlers->ctx, stream, HTTP2_CONNECTION_LOST);
         }
         stream_destroy(stream);
     }
@@ -137,8 +137,8 @@ static void session_pump(void *ctx)
         struct http2_stream *stream =
             LIST_ENTRY(session->drained.next, struct http2_stream, drained_node);
         list_remove(&stream->drained_node);
-        if (stream->was_announced && session->config->on_drained != NULL) {
-            session->config->on_drained(session->config->ctx, stream);
+        if (stream->was_announced && stream->handlers->on_drained != NULL) {
+            stream->handlers->on_drained(stream->handlers->ctx, stream);
         }
     }
     if (!session->is_dead && !stream_is_full(session->stream) &&
@@ -230,6 +230,7 @@ static int on_begin_headers(nghttp2_session *ng, const nghttp2_frame *frame, voi
     memset((char *)stream + offsetof(struct http2_stream, method), 0,
            sizeof(*stream) - offsetof(struct http2_stream, method));
     stream->session = session;
+    stream->handlers = session->config;
     stream->id = frame->hd.stream_id;
     buf_init(&stream->text, 2 * HTTP2_HEADER_LIST_BYTES_MAX);
     buf_append_byte(&stream->text, 0); /* place 0 is the empty text */
@@ -302,7 +303,7 @@ static void session_on_ping(struct http2_session *session)
 
 static void stream_on_frame(struct http2_stream *stream, const nghttp2_frame *frame)
 {
-    const struct http2_config *config = stream->session->config;
+    const struct http2_config *config = stream->handlers;
     bool ends = (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0;
     bool is_request =
         frame->hd.type == NGHTTP2_HEADERS && frame->headers.cat == NGHTTP2_HCAT_REQUEST;
@@ -357,7 +358,7 @@ static int on_data_chunk(nghttp2_session *ng, uint8_t flags, int32_t stream_id, 
      */
     nghttp2_session_consume_connection(ng, size);
     if (stream != NULL && stream->was_announced) {
-        session->config->on_data(session->config->ctx, stream, bytes_of(data, size));
+        stream->handlers->on_data(stream->handlers->ctx, stream, bytes_of(data, size));
     }
     return session->is_dead ? NGHTTP2_ERR_CALLBACK_FAILURE : 0;
 }
@@ -388,7 +389,7 @@ static int on_stream_close(nghttp2_session *ng, int32_t stream_id, uint32_t erro
     }
     nghttp2_session_set_stream_user_data(ng, stream_id, NULL);
     if (stream->was_announced) {
-        session->config->on_close(session->config->ctx, stream, error);
+        stream->handlers->on_close(stream->handlers->ctx, stream, error);
     }
     if (!session->is_dead) {
         stream_destroy(stream);
@@ -567,6 +568,23 @@ const char *http2_stream_header(const struct http2_stream *stream, const char *n
         }
     }
     return NULL;
+}
+
+bool http2_stream_header_at(const struct http2_stream *stream, size_t index, const char **out_name,
+                            const char **out_value)
+{
+    const char *text = (const char *)stream->text.data;
+    if (index >= stream->field_count) {
+        return false;
+    }
+    *out_name = text + stream->fields[index].name;
+    *out_value = text + stream->fields[index].value;
+    return true;
+}
+
+void http2_stream_hand_over(struct http2_stream *stream, const struct http2_config *handlers)
+{
+    stream->handlers = handlers;
 }
 
 void http2_stream_set_user(struct http2_stream *stream, void *user)

@@ -89,6 +89,14 @@ struct bytes http2_stream_method(const struct http2_stream *stream);
 struct bytes http2_stream_path(const struct http2_stream *stream);
 /* The value of a header (the last one of that name), NUL-terminated, borrowed; NULL when absent. */
 const char *http2_stream_header(const struct http2_stream *stream, const char *name);
+/* The header at place index, both NUL-terminated and borrowed; false behind the last one. Pseudo
+ * headers other than :method and :path are among them. */
+bool http2_stream_header_at(const struct http2_stream *stream, size_t index, const char **out_name,
+                            const char **out_value);
+
+/* All that is still to be told of this stream goes to the callbacks and ctx of handlers (borrowed
+ * for the stream's life). In on_request. */
+void http2_stream_hand_over(struct http2_stream *stream, const struct http2_config *handlers);
 void http2_stream_set_user(struct http2_stream *stream, void *user);
 void *http2_stream_user(const struct http2_stream *stream);
 

@@ -17,6 +17,7 @@ struct http2_field {
 struct http2_stream {
     struct list node; /* in session->streams */
     struct http2_session *session;
+    const struct http2_config *handlers; /* whose callbacks are told of it */
     int32_t id;
     void *user;
     bool was_announced; /* on_request came: on_close is owed */

@@ -15,6 +15,7 @@
 #include "base/assert.h"
 #include "base/list.h"
 #include "base/log.h"
+#include "engine/rpc/http2_bridge.h"
 
 #define PREFACE      "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 #define PREFACE_SIZE (sizeof(PREFACE) - 1)
@@ -30,7 +31,8 @@ struct port {
     struct port_listener listeners[PORT_URLS_MAX];
     size_t listener_count;
     uint16_t numbers[PORT_URLS_MAX];
-    struct list sniffing; /* in the order of their coming */
+    struct http2_bridge *bridge; /* NULL: no plain HTTP over HTTP/2 here */
+    struct list sniffing;        /* in the order of their coming */
     size_t sniffing_count;
     struct loop_timer crowd_timer; /* runs while nothing is accepted because of a crowd */
     uint64_t refusals_second;      /* which second refusals_logged is of */
@@ -52,6 +54,12 @@ struct port_conn {
     size_t seen_size;
     uint8_t seen[PREFACE_SIZE];
 };
+
+static void port_destroy(struct port *port)
+{
+    http2_bridge_free(port->bridge);
+    mem_free(port);
+}
 
 static void port_crowd_resume(struct port *port)
 {
@@ -92,7 +100,7 @@ static void conn_ended(void *ctx)
     mem_free(conn);
     port->open_count--;
     if (port->is_freed && port->open_count == 0) {
-        mem_free(port);
+        port_destroy(port);
     }
 }
 
@@ -285,6 +293,9 @@ int port_open(const struct port_config *config, struct port **out_port, struct e
         port->numbers[i] = listener_port(one->listener);
         port->listener_count++;
     }
+    if (config->tls != NULL && config->grpc != NULL && config->http != NULL) {
+        port->bridge = http2_bridge_new(config->loop, config->grpc, config->http);
+    }
     *out_port = port;
     return 0;
 }
@@ -308,7 +319,7 @@ void port_free(struct port *port)
         conn_close(LIST_ENTRY(port->sniffing.next, struct port_conn, node));
     }
     if (port->open_count == 0) {
-        mem_free(port);
+        port_destroy(port);
     } else {
         port->is_freed = true;
     }

@@ -2,7 +2,7 @@
 /*
  * A port of the engine: listeners whose connections speak gRPC or HTTP/1.1, told apart by the
  * HTTP/2 client preface. Anything else is closed. Over TLS, HTTP/2 must have been agreed by ALPN,
- * as grpc-go demands.
+ * as grpc-go demands; requests there that are not gRPC go to the HTTP server, as with etcd.
  */
 #ifndef ENGINE_RPC_PORT_H
 #define ENGINE_RPC_PORT_H
@@ -48,7 +48,8 @@ BASE_MUST_CHECK int port_open(const struct port_config *config, struct port **ou
 /* Stops listening; connections that were handed over live on in their servers. */
 void port_stop_listening(struct port *port);
 
-/* Stops listening and closes what is still being sniffed; connections of the servers live on. */
+/* Stops listening and closes what is still being sniffed; connections of the servers live on, but
+ * over TLS the gRPC server must be gone. */
 void port_free(struct port *port);
 
 /* The bound port of URL index (as given), for URLs that said 0. */

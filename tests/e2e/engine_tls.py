@@ -205,12 +205,11 @@ def clients(suite):
     watcher.stop()
     suite.equal("/health over https", http("GET", members[0].client + "/health")[0], 200)
     suite.contains("metrics over https", http("GET", members[0].metrics + "/metrics")[1], "etcd_server_has_leader 1")
-    curl = shutil.which("curl")
-    if curl:
-        seen = subprocess.run([curl, "-s", "--http1.1", "--cacert", pki.clients.cert, "--cert", pki.client[0], "--key",
+    for version in ("--http1.1", "--http2") if shutil.which("curl") else ():
+        seen = subprocess.run(["curl", "-s", version, "--cacert", pki.clients.cert, "--cert", pki.client[0], "--key",
                                pki.client[1], members[0].client + "/version"], capture_output=True, text=True,
                               timeout=20, check=False)
-        suite.contains("curl reads the version", seen.stdout, '"etcdserver"')
+        suite.contains(f"curl {version} reads the version", seen.stdout, '"etcdserver"')
     refused(suite, pki, members)
 
 
