@@ -24,7 +24,8 @@ static const char USAGE[] =
     "  --jobs N     worlds at a time (default 2)\n"
     "  --seed N     of the worlds (default 1; floors hold for this one only)\n"
     "  --afresh N   every N-th point is run in a fresh world as well (default 40; 0: none)\n"
-    "  --every      also allocations that end the member in the same world as the one before\n"
+    "  --every      also allocations that end the member in the same world as the one before;\n"
+    "               with --jobs 1 their traces are compared\n"
     "  --plant NAME a planted bug is switched on\n"
     "  --floors     prints what would be frozen\n";
 

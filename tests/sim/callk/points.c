@@ -66,6 +66,7 @@ struct child {
     struct callk_outcome *shared;
     int story; /* what it prints */
     bool is_afresh;
+    bool is_same;  /* as the one before, it is said */
     uint64_t hash; /* of the child of the trunk, for one that runs afresh */
 };
 
@@ -81,8 +82,9 @@ static struct {
     struct child children[POINTS_JOBS_MAX];
     uint64_t calls[SIM_CALL_COUNT];
     uint64_t last_signature, last_life;
-    struct target target; /* of a child */
-    struct child *self;   /* of a child */
+    struct target target;        /* of a child */
+    struct child *self;          /* of a child */
+    uint64_t before[MODE_COUNT]; /* trace of the last allocation that was not the same */
     struct afresh afresh[AFRESH_MAX];
     uint64_t afresh_count, run_count, told;
 } trunk;
@@ -140,7 +142,13 @@ static void take(struct child *child, int status)
         tell_failure(child, "another course in a fresh world");
     } else if (child->is_afresh) {
         trunk.out->afresh++;
+    } else if (child->is_same && outcome->hash != trunk.before[child->point.mode]) {
+        tally->failed++;
+        tell_failure(child, "another course than the allocation before");
     } else {
+        if (child->point.failure == FAILURE_MALLOC) {
+            trunk.before[child->point.mode] = outcome->hash;
+        }
         tally->ended += outcome->has_ended ? 1 : 0;
         tally->unready += outcome->failed_to_start ? 1 : 0;
         if (outcome->violations > 0) {
@@ -187,10 +195,11 @@ static bool is_busy(void)
 }
 
 /* True in the child. */
-static bool spawn(const struct point *point)
+static bool spawn(const struct point *point, bool is_same)
 {
     struct child *child = free_child();
     child->point = *point;
+    child->is_same = is_same && trunk.options->jobs == 1; /* else they end in any order */
     child->is_afresh = false;
     *child->shared = (struct callk_outcome){.violations = 1};
     ASSERT(ftruncate(child->story, 0) == 0 && lseek(child->story, 0, SEEK_SET) == 0);
@@ -213,11 +222,11 @@ static bool fork_point(enum failure failure, enum mode mode, uint64_t k, bool is
     const struct point point = {failure, mode, k};
     struct tally *tally = tally_of(&point);
     tally->points++;
-    if (is_same) {
+    if (is_same && !trunk.options->every) {
         tally->same++;
         return false;
     }
-    if (!spawn(&point)) {
+    if (!spawn(&point, is_same)) {
         return false;
     }
     trunk.target = (struct target){.point = point, .calls = k, .is_armed = true};
@@ -236,7 +245,7 @@ static bool is_same_as_before(enum sim_call_kind kind)
     bool same = trunk.last_signature == signature && trunk.last_life == life;
     trunk.last_signature = signature;
     trunk.last_life = life;
-    return same && !trunk.options->every;
+    return same;
 }
 
 static int decide_trunk(void *ctx, enum sim_call_kind kind)
@@ -288,7 +297,7 @@ static void run_afresh(void)
 {
     struct callk_outcome outcome;
     for (uint64_t i = 0; i < trunk.afresh_count; i++) {
-        if (spawn(&trunk.afresh[i].point)) {
+        if (spawn(&trunk.afresh[i].point, false)) {
             points_run_one(trunk.scenario, trunk.options->seed, &trunk.afresh[i].point, false,
                            &outcome);
             *trunk.self->shared = outcome;

@@ -4,7 +4,8 @@
 
 #define TRIES    6
 #define RETRY_MS 300u
-#define OUT      1 /* slot of the member that is removed */
+#define MARK_MS  1100u /* in which the durability mark is written, the next segment prepared */
+#define OUT      1     /* slot of the member that is removed */
 #define NEWCOMER 3
 #define MEMORY   FAILURE_BIT(MALLOC)
 #define DISK                                                                                       \
@@ -17,6 +18,7 @@ static void script_one(void)
 {
     wait_ready(0);
     drive(18);
+    wait_ms(MARK_MS);
     admin_compact(0);
     drive(10);
     member_stop(0);
@@ -37,6 +39,7 @@ static void script_three(void)
 {
     three_begin();
     drive(16);
+    wait_ms(MARK_MS);
     admin_compact(pick_running());
     admin_lead(1);
     drive(6);
@@ -56,6 +59,8 @@ static void script_snapshot(void)
     member_start(2);
     wait_caught_up(2);
     drive(6);
+    wait_ms(MARK_MS);
+    drive(4);
 }
 
 /* ---- membership; what was left undone is done after the repair ---- */
@@ -127,6 +132,8 @@ static void script_recovery(void)
     member_start(0);
     wait_ready(0);
     drive(6);
+    wait_ms(MARK_MS);
+    drive(4);
 }
 
 static void script_recovery_three(void)
@@ -180,25 +187,34 @@ static void look_at_reads(int slot)
 static void script_full(void)
 {
     wait_ready(0);
-    drive(24);
+    drive(16);
+    wait_ms(MARK_MS);
+    drive(10);
     look_at_reads(0);
     admin_compact(0);
+    wait_ms(MARK_MS);
     drive(6);
 }
 
 static void script_full_leader(void)
 {
     three_begin();
-    drive(24);
+    drive(16);
+    wait_ms(MARK_MS);
+    drive(10);
     look_at_reads(0);
+    wait_ms(MARK_MS);
     drive(6);
 }
 
 static void script_full_follower(void)
 {
     three_begin();
-    drive(24);
+    drive(16);
+    wait_ms(MARK_MS);
+    drive(10);
     look_at_reads(2);
+    wait_ms(MARK_MS);
     drive(6);
 }
 

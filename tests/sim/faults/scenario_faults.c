@@ -33,6 +33,7 @@ static struct run {
     struct workload *workload;
     struct raft_invariants *invariants;
     uint64_t seen_life[SIM_NODES_MAX], seen_id[SIM_NODES_MAX];
+    struct raft_hard_state written[SIM_NODES_MAX];
     bool invariant_told;
 } run;
 
@@ -95,6 +96,36 @@ void __wrap_raft_persisted(struct raft *raft, uint64_t ticket)
 {
     __real_raft_persisted(raft, ticket);
     look_at(raft);
+}
+
+/* What the log holds of term and vote: written last, and flushed. */
+int __real_wal_append(struct wal *wal, const struct raft_entry *entries, uint32_t entry_count,
+                      const struct raft_hard_state *hard_state);
+int __wrap_wal_append(struct wal *wal, const struct raft_entry *entries, uint32_t entry_count,
+                      const struct raft_hard_state *hard_state);
+int __wrap_wal_append(struct wal *wal, const struct raft_entry *entries, uint32_t entry_count,
+                      const struct raft_hard_state *hard_state)
+{
+    int rc = __real_wal_append(wal, entries, entry_count, hard_state);
+    if (rc == 0 && hard_state != NULL) {
+        run.written[sim_node()] = *hard_state;
+    }
+    return rc;
+}
+
+int __real_wal_sync(struct wal *wal);
+int __wrap_wal_sync(struct wal *wal);
+int __wrap_wal_sync(struct wal *wal)
+{
+    int rc = __real_wal_sync(wal);
+    int node = sim_node();
+    if (rc == 0 && run.invariants != NULL && run.seen_id[node] != 0 &&
+        run.seen_life[node] == sim_life(node)) {
+        sim_memory_world();
+        raft_invariants_durable(run.invariants, run.seen_id[node], &run.written[node]);
+        sim_memory_back();
+    }
+    return rc;
 }
 
 static void on_message(void *ctx, int from, int to, const struct raft_message *message)
