@@ -8,7 +8,19 @@ static const struct {
     const char *scenario;
     uint64_t points[FAILURE_COUNT];
 } FLOORS[] = {
-    {"one", {1}},
+    {"one", {5736, 56, 11, 34, 52, 4, 1, 13, 69, 69, 0, 0}},
+    {"three-leader", {7070, 35, 5, 48, 62, 5, 1, 20, 191, 191, 0, 0}},
+    {"three-follower", {8453, 58, 11, 45, 64, 5, 2, 18, 153, 153, 0, 0}},
+    {"snapshot-receiver", {4054, 68, 14, 30, 54, 8, 9, 9, 104, 104, 0, 0}},
+    {"snapshot-sender", {8611, 38, 5, 50, 64, 6, 2, 19, 203, 203, 0, 0}},
+    {"members-newcomer", {1176, 41, 8, 20, 37, 6, 8, 6, 119, 119, 0, 0}},
+    {"members-leader", {7735, 35, 5, 35, 47, 4, 1, 14, 304, 304, 0, 0}},
+    {"recovery", {1471, 25, 6, 8, 15, 1, 0, 1, 9, 9, 0, 0}},
+    {"recovery-three", {461, 23, 6, 7, 13, 0, 0, 1, 46, 46, 0, 0}},
+    {"maintenance", {6712, 31, 5, 31, 45, 7, 4, 12, 65, 65, 0, 0}},
+    {"full", {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 30, 30}},
+    {"full-leader", {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 37, 37}},
+    {"full-follower", {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 38, 38}},
 };
 
 uint64_t floors_of(const char *scenario, enum failure failure)
