@@ -54,9 +54,10 @@ static enum etcd_error apply_authenticate(struct server *server,
     }
     buf_init(&token, BUF_NO_LIMIT);
     bool signed_it =
-        tokens_assign(server->tokens, asked->name, asked->simple_token, server->applied_index + 1,
-                      auth_revision(server->auth), map_get_u64(&server->waiters, id) != NULL,
-                      server_now_ms(server), server->clock->wall_ns(server->clock->ctx), &token);
+        tokens_assign(server->tokens, asked->name, asked->simple_token,
+                      server->applied_index + 1 - token_lag(server), auth_revision(server->auth),
+                      map_get_u64(&server->waiters, id) != NULL, server_now_ms(server),
+                      server->clock->wall_ns(server->clock->ctx), &token);
     if (signed_it) {
         response.token = (char *)(uintptr_t)buf_cstr(&token);
         pack(&response.base, body);

@@ -8,7 +8,8 @@
 #include "base/log.h"
 #include "engine/server/token.h"
 
-#define BEARER "Bearer "
+#define BEARER       "Bearer "
+#define VERSION_LAGS 3005 /* see token_lag */
 
 /* Requests of a client, and of the server on behalf of one; all others are the member's own. */
 static bool is_of_client(const struct request *request)
@@ -103,7 +104,13 @@ static bool find_call(struct request *request)
     return request->origin == REQUEST_RPC;
 }
 
-/* The token was made by an entry that is on its way to this member. */
+uint64_t token_lag(const struct server *server)
+{
+    return atomic_load(&server->shared.cluster_version) >= VERSION_LAGS ? 1 : 0;
+}
+
+/* The token was made by an entry that is on its way to this member. A false one may name any entry:
+ * the wait ends with the request's time. */
 static bool waits_for_token(struct server *server, struct request *request)
 {
     const char *token = token_of(request);
@@ -112,10 +119,11 @@ static bool waits_for_token(struct server *server, struct request *request)
         return false;
     }
     uint64_t index = tokens_index_of(server->tokens, token);
-    if (index <= server->applied_index || server->waiting_count >= WAITING_REQUESTS_MAX) {
+    if (index == 0 || index + token_lag(server) <= server->applied_index ||
+        server->waiting_count >= WAITING_REQUESTS_MAX) {
         return false;
     }
-    request->number = index;
+    request->number = index + token_lag(server);
     request_arm_deadline(server, request);
     list_append(&server->token_waiters, &request->link);
     return true;

@@ -97,6 +97,12 @@ bool authz_gate(struct server *server, struct request *request);
 void authz_after_apply(struct server *server);
 void authz_call_gone(struct server *server, uint64_t handle);
 
+/*
+ * How far the number in a simple token lies before the entry that made it, the same on all members:
+ * etcd 3.4 takes the entry's own index, from 3.5 on the one before it.
+ */
+uint64_t token_lag(const struct server *server);
+
 /* Before an answer from what this member holds. False: the request was refused. */
 bool authz_answer(struct server *server, struct request *request);
 
