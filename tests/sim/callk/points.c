@@ -54,7 +54,7 @@ void points_run_one(const struct callk_scenario *scenario, uint64_t seed, const 
                     bool show, struct callk_outcome *out)
 {
     struct target target = {.point = *point};
-    const struct callk_options options = {scenario, seed, show, decide_fresh, &target};
+    const struct callk_options options = {scenario, seed, show, decide_fresh, &target, NULL};
     callk_run(&options, out);
 }
 
@@ -272,6 +272,16 @@ static int decide_trunk(void *ctx, enum sim_call_kind kind)
     return 0;
 }
 
+/* What a child would free goes with its process. */
+static void leave_trunk(void *ctx, const struct callk_outcome *outcome)
+{
+    (void)ctx;
+    if (trunk.self != NULL) {
+        *trunk.self->shared = *outcome;
+        _exit(0);
+    }
+}
+
 /* ---- all of a scenario ---- */
 
 static void children_open(void)
@@ -326,7 +336,8 @@ static double now_s(void)
 void points_run(const struct callk_scenario *scenario, const struct points_options *options,
                 struct points_outcome *out)
 {
-    const struct callk_options world = {scenario, options->seed, false, decide_trunk, NULL};
+    const struct callk_options world = {scenario,     options->seed, false,
+                                        decide_trunk, NULL,          leave_trunk};
     struct callk_outcome outcome;
     double begin = now_s();
     memset(out, 0, sizeof(*out));
@@ -337,10 +348,6 @@ void points_run(const struct callk_scenario *scenario, const struct points_optio
     trunk.out = out;
     children_open();
     callk_run(&world, &outcome);
-    if (trunk.self != NULL) {
-        *trunk.self->shared = outcome;
-        _exit(0);
-    }
     while (is_busy() && wait_for_one()) {
     }
     if (outcome.violations > 0) {

@@ -669,10 +669,13 @@ void callk_run(const struct callk_options *options, struct callk_outcome *out)
     repair_and_look();
     judge();
     stop_all();
-    run_end();
     out->hash = sim_trace_hash();
     out->violations = sim_violations();
     out->events = sim_event_count();
     snprintf(out->first_check, sizeof(out->first_check), "%.31s", sim_first_violation());
+    if (options->leave != NULL) {
+        options->leave(options->ctx, out);
+    }
+    run_end();
     sim_world_end();
 }

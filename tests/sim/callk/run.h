@@ -58,12 +58,17 @@ struct callk_scenario {
 /* At each call of the faulty member while calls may fail: not 0, and it fails with that. */
 typedef int (*callk_decide)(void *ctx, enum sim_call_kind kind);
 
+struct callk_outcome;
+
 struct callk_options {
     const struct callk_scenario *scenario;
     uint64_t seed;
     bool show;
     callk_decide decide;
     void *ctx;
+    /* Told of the outcome before all is freed; a process that ends with it may end there. NULL:
+     * nobody. */
+    void (*leave)(void *ctx, const struct callk_outcome *outcome);
 };
 
 #define CALLK_CHECK_BYTES 32u
