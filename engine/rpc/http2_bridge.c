@@ -175,7 +175,7 @@ static int on_head(http_parser *parser)
 static int on_body(http_parser *parser, const char *at, size_t size)
 {
     struct exchange *exchange = parser->data;
-    http2_stream_write(exchange->stream, bytes_of(NULL, 0), bytes_of(at, size), NULL, NULL);
+    http2_stream_write(exchange->stream, bytes_of("", 0), bytes_of(at, size), NULL, NULL);
     if (http2_stream_queued_bytes(exchange->stream) > BRIDGE_ANSWER_QUEUE_BYTES) {
         stream_pause(exchange->pipe);
     }
