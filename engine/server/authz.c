@@ -8,8 +8,8 @@
 #include "base/log.h"
 #include "engine/server/token.h"
 
-#define BEARER       "Bearer "
-#define VERSION_LAGS 3005 /* see token_lag */
+#define BEARER               "Bearer "
+#define VERSION_OF_OWN_INDEX 3004 /* see token_lag; while none is decided, members are newer */
 
 /* Requests of a client, and of the server on behalf of one; all others are the member's own. */
 static bool is_of_client(const struct request *request)
@@ -106,7 +106,7 @@ static bool find_call(struct request *request)
 
 uint64_t token_lag(const struct server *server)
 {
-    return atomic_load(&server->shared.cluster_version) >= VERSION_LAGS ? 1 : 0;
+    return atomic_load(&server->shared.cluster_version) == VERSION_OF_OWN_INDEX ? 0 : 1;
 }
 
 /* The token was made by an entry that is on its way to this member. A false one may name any entry:

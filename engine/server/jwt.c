@@ -203,7 +203,9 @@ static int load_keys(struct jwt_signer *signer, const char *public_path, const c
         if (rc == 0 && !key_fits(signer->method, signer->key)) {
             rc = err_set(err, E_INVALID, "key is of invalid type for %s", signer->method->name);
         }
-        explicit_bzero(signer->secret.data, signer->secret.size); /* it lives in the key now */
+        if (signer->secret.data != NULL) {
+            explicit_bzero(signer->secret.data, signer->secret.size); /* it lives in the key now */
+        }
         buf_clear(&signer->secret);
     }
     EVP_PKEY_free(public_key);

@@ -343,6 +343,11 @@ void auth_init(struct server *server)
 int auth_start(struct server *server, struct err *err)
 {
     const char *kind = server->config->auth_token;
+    int64_t cost = server->config->bcrypt_cost;
+    if (cost < PASSWORD_COST_MIN || cost > PASSWORD_COST_MAX) {
+        LOG_WARN("use default bcrypt cost instead of the invalid given cost",
+                 LOG_I64("default-cost", PASSWORD_COST_DEFAULT), LOG_I64("given-cost", cost));
+    }
     if (kind == NULL || strcmp(kind, "simple") == 0) {
         LOG_WARN("simple token is not cryptographically signed");
         return 0;

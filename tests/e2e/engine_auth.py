@@ -317,7 +317,7 @@ def watches(suite):
 
 
 def three_members(suite):
-    cluster = Cluster(suite, flags={"bcrypt-cost": "4"})
+    cluster = Cluster(suite, flags={"bcrypt-cost": "4", "snapshot-count": "40", "snapshot-catchup-entries": "5"})
     members = cluster.members
     for member in members:
         member.start(wait=False)
@@ -340,7 +340,11 @@ def three_members(suite):
         lambda: all(call(m, "kv/range", run("k/1"), token)[0] == 0 for m in members)))
     members[2].stop()
     members[0].ctl("--user", ROOT, "role", "grant-permission", "rw", "readwrite", "later")
+    root = login(members[0], ROOT)
+    for number in range(120):
+        call(members[0], "kv/put", run("many", value=str(number)), root)
     members[2].start()
+    suite.check("a member that was away comes back by a snapshot", members[2].wait_log("applied snapshot"))
     suite.equal("a member that was away knows the roles", members[2].ctl("--user", user, "put", "later", "v").code, 0)
     suite.check("the token of before is known or refused, never another's", call(
         members[2], "kv/range", run("k/1"), token)[0] in (0, 16))
@@ -396,26 +400,35 @@ def snapshots(suite):
     done = quorate.ctl([], "snapshot", "restore", path, "--name", "m1", "--data-dir", restored.data,
                        "--initial-cluster", f"m1={restored.peer}", "--initial-advertise-peer-urls", restored.peer)
     suite.equal("etcdctl restores it", done.code, 0)
-    for kind, flags in (("ours", None), ("etcd", None)):
-        if kind == "etcd":
-            path34 = programs().get("3.4")
-            if not path34:
-                suite.skip("etcd reads our users", "etcd 3.4 is not here")
-                continue
-            other = kind_of("3.4", path34)(suite, "e1")
-            quorate.ctl([], "snapshot", "restore", path, "--name", "e1", "--data-dir", other.data,
-                        "--initial-cluster", f"e1={other.peer}", "--initial-advertise-peer-urls", other.peer)
-            other.initial_cluster = f"e1={other.peer}"
-        else:
-            other = restored
-            other.initial_cluster = f"m1={other.peer}"
-        other.start(wait=False)
-        other.wait_ready()
-        suite.equal(f"{kind} reads our users: al writes", other.ctl("--user", f"al:{CANARY}-al", "put", "k/1", "v").code,
-                    0)
-        suite.contains(f"{kind} reads our users: bo does not",
-                       other.ctl("--user", f"bo:{CANARY}-bo", "put", "k/1", "v").err, "permission denied")
-        suite.contains(f"{kind} reads our users: auth is on", other.ctl("get", "k/1").err, "user name is empty")
+    restored.initial_cluster = f"m1={restored.peer}"
+    restored.start(wait=False)
+    has_users(suite, "ours has our users", restored)
+    path34 = programs().get("3.4")
+    if not path34:
+        suite.skip("snapshots of users with etcd", "etcd 3.4 is not here")
+        return
+    kind = kind_of("3.4", path34)
+    theirs = restored_from(path, kind(suite, "e1"))
+    has_users(suite, "etcd has our users", theirs)
+    path = os.path.join(suite.dir, "theirs.db")
+    suite.equal("etcd's users are saved", theirs.ctl("--user", ROOT, "snapshot", "save", path).code, 0)
+    has_users(suite, "ours has etcd's users", restored_from(path, Member(suite, "m2")))
+
+
+def restored_from(path, member):
+    quorate.ctl([], "snapshot", "restore", path, "--name", member.name, "--data-dir", member.data,
+                "--initial-cluster", f"{member.name}={member.peer}", "--initial-advertise-peer-urls", member.peer)
+    member.initial_cluster = f"{member.name}={member.peer}"
+    member.start(wait=False)
+    return member
+
+
+def has_users(suite, what, member):
+    member.wait_ready()
+    suite.equal(f"{what}: al writes", member.ctl("--user", f"al:{CANARY}-al", "put", "k/1", "v").code, 0)
+    suite.contains(f"{what}: bo does not", member.ctl("--user", f"bo:{CANARY}-bo", "put", "k/1", "v").err,
+                   "permission denied")
+    suite.contains(f"{what}: auth is on", member.ctl("get", "k/1").err, "user name is empty")
 
 
 # ---- with members of etcd ----
@@ -529,6 +542,49 @@ def jwt(suite):
         (2, "auth: token signing attempted with verify-only key"))
 
 
+def certificates(suite):
+    """With --client-cert-auth the name in a certificate is the user, for gRPC alone (CVE-2018-16886)."""
+    folder = suite.folder("tls")
+
+    def openssl(*args):
+        subprocess.run(["openssl", *args], cwd=folder, check=True, capture_output=True)
+    openssl("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=ca", "-keyout", "ca.key",
+            "-out", "ca.pem")
+    for name in ("al", "bo", "root", "server"):
+        with open(os.path.join(folder, "ext"), "w", encoding="ascii") as file:
+            file.write("subjectAltName=IP:127.0.0.1\n")
+        openssl("req", "-newkey", "rsa:2048", "-nodes", "-subj", f"/CN={name}" if name != "server" else "/O=server",
+                "-keyout", f"{name}.key", "-out", f"{name}.csr")
+        openssl("x509", "-req", "-in", f"{name}.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-days",
+                "2", "-extfile", "ext", "-out", f"{name}.pem")
+
+    def as_user(name, *args):
+        return member.ctl(f"--cacert={folder}/ca.pem", f"--cert={folder}/{name}.pem", f"--key={folder}/{name}.key",
+                          *args)
+    member = Member(suite, "m1")
+    member.client = member.client.replace("http:", "https:")
+    member.flags = {"bcrypt-cost": "4", "cert-file": f"{folder}/server.pem", "key-file": f"{folder}/server.key",
+                    "trusted-ca-file": f"{folder}/ca.pem", "client-cert-auth": "true"}
+    member.start(wait=False)
+    suite.check("the member serves clients with certificates",
+                wait_for(lambda: as_user("al", "get", "x").code == 0, 20))
+    for args in (["user", "add", ROOT], ["user", "add", "al", "--no-password"], ["user", "add", "bo", "--no-password"],
+                 ["role", "add", "rw"], ["role", "grant-permission", "rw", "readwrite", "k/", "k0"],
+                 ["user", "grant-role", "al", "rw"], ["user", "grant-role", "root", "root"], ["auth", "enable"]):
+        suite.equal(f"{args[0]} {args[1]}", as_user("al", *args).code, 0)
+    suite.equal("al's certificate is al", as_user("al", "put", "k/1", "v").code, 0)
+    suite.contains("and no more than al", as_user("al", "put", "other", "v").err, "permission denied")
+    suite.contains("bo's is bo", as_user("bo", "get", "k/1").err, "permission denied")
+    suite.equal("root's is root", as_user("root", "user", "list").code, 0)
+    suite.contains("a certificate without a name is nobody", as_user("server", "get", "k/1").err, "user name is empty")
+    suite.equal("a token goes before a certificate", as_user("bo", "--user", ROOT, "get", "k/1").code, 0)
+    asked = subprocess.run(
+        ["curl", "-s", "--cacert", f"{folder}/ca.pem", "--cert", f"{folder}/root.pem", "--key", f"{folder}/root.key",
+         f"{member.client}/v3/kv/range", "-d", json.dumps(run("k/1"))], capture_output=True, text=True, check=False)
+    suite.check("the gateway takes no user from a certificate", '"kvs"' not in asked.stdout and asked.stdout != "",
+                asked.stdout + asked.stderr)
+
+
 def tokens(suite):
     member = one(suite, {"auth-token-ttl": "2"})
     setup_users(member)
@@ -592,5 +648,5 @@ def secrets(suite):
 
 
 if __name__ == "__main__":
-    sys.exit(Suite("auth").run([the_same_as_etcd, rights, watches, three_members, snapshots, mixed, jwt, tokens,
-                                secrets]))
+    sys.exit(Suite("auth").run([the_same_as_etcd, rights, watches, three_members, snapshots, mixed, jwt, certificates,
+                                tokens, secrets]))
