@@ -348,8 +348,8 @@ static int store_bytes(struct reader *reader, const uint8_t *text, size_t size)
 {
     uint8_t *data = NULL;
     size_t decoded = 0;
-    if (size > 0 || FUZZ_PLANT(pbjson_base64)) {
-        data = arena_alloc(reader->arena, FUZZ_PLANT(pbjson_base64) ? size / 2 + 1 : size);
+    if (size > 0) {
+        data = arena_alloc(reader->arena, size);
         if (data == NULL) {
             return no_memory(reader);
         }
@@ -503,7 +503,7 @@ static int on_start_map(void *ctx)
 {
     struct reader *reader = ctx;
     const ProtobufCMessageDescriptor *descriptor = reader->descriptor;
-    if (reader->depth + reader->skipping >= PBJSON_DEPTH_MAX) {
+    if (reader->depth + reader->skipping >= PBJSON_DEPTH_MAX && !FUZZ_PLANT(pbjson_depth)) {
         return too_deep(reader);
     }
     if (is_skipped(reader)) {
