@@ -15,8 +15,6 @@
 #include "base/net/stream.h"
 
 #define TLS_FILE_BYTES_MAX  (4u * 1024u * 1024u)
-#define TLS_NAMES_MAX       32u
-#define TLS_SUITES_MAX      32u
 #define TLS_SUITE_TEXT_MAX  1024u
 #define TLS_RECORD_BYTES    16384u
 #define TLS_SECURITY_LEVEL  2 /* keys of at least 112 bits: RSA from 2048, no SHA-1 */

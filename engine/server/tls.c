@@ -89,21 +89,34 @@ static int use_own(const struct server_config *config, const char *kind,
 
 /* ---- from flags to makers ---- */
 
-/* Cuts a comma-separated list in place. */
-static size_t split(char *list, const char **out, size_t max)
+/* A list of names, cut out of a copy of what the flag says. */
+struct name_list {
+    char *text;
+    const char **names;
+    size_t count;
+};
+
+static struct name_list split(const char *text)
 {
-    size_t count = 0;
-    char *at = list;
-    while (*at != '\0' && count < max) {
+    struct name_list list = {.text = str_dup(or_none(text))};
+    list.names = mem_array(strlen(list.text) / 2 + 1, sizeof(*list.names));
+    char *at = list.text;
+    while (*at != '\0') {
         size_t size = strcspn(at, ",");
         bool more = at[size] == ',';
         at[size] = '\0';
         if (size > 0) {
-            out[count++] = at;
+            list.names[list.count++] = at;
         }
         at += size + (more ? 1 : 0);
     }
-    return count;
+    return list;
+}
+
+static void name_list_free(struct name_list *list)
+{
+    mem_free(list->text);
+    mem_free(list->names);
 }
 
 static void log_start(const struct tls_config *tls, const char *msg)
@@ -118,13 +131,10 @@ static void log_start(const struct tls_config *tls, const char *msg)
     mem_free(info);
 }
 
-/* What one group of flags says. Lists are cut in the copies that lists holds. */
-static struct tls_config from_flags(const struct config_tls *tls, char *lists[2],
-                                    const char *names[TLS_NAMES_MAX],
-                                    const char *hosts[TLS_NAMES_MAX])
+/* What one group of flags says; names and hosts are borrowed. */
+static struct tls_config from_flags(const struct config_tls *tls, const struct name_list *names,
+                                    const struct name_list *hosts)
 {
-    lists[0] = str_dup(or_none(tls->allowed_names));
-    lists[1] = str_dup(or_none(tls->allowed_hosts));
     return (struct tls_config){
         .cert_file = tls->cert_file,
         .key_file = tls->key_file,
@@ -133,10 +143,10 @@ static struct tls_config from_flags(const struct config_tls *tls, char *lists[2]
         .ca_file = tls->trusted_ca_file,
         .crl_file = tls->crl_file,
         .require_client_cert = tls->client_cert_auth,
-        .allowed_names = names,
-        .allowed_name_count = split(lists[0], names, TLS_NAMES_MAX),
-        .allowed_hosts = hosts,
-        .allowed_host_count = split(lists[1], hosts, TLS_NAMES_MAX),
+        .allowed_names = names->names,
+        .allowed_name_count = names->count,
+        .allowed_hosts = hosts->names,
+        .allowed_host_count = hosts->count,
     };
 }
 
@@ -157,8 +167,7 @@ static int common_settings(const struct server_config *config, char suites[TLS_S
 struct made {
     struct tls_config config;
     char *own_paths[2];
-    char *lists[2];
-    const char *names[TLS_NAMES_MAX], *hosts[TLS_NAMES_MAX];
+    struct name_list names, hosts;
     char suites[TLS_SUITE_TEXT_MAX];
 };
 
@@ -169,7 +178,9 @@ static int made_read(const struct server_config *config, bool is_peer, struct ma
     const struct config_tls *tls = is_peer ? &config->peer_tls : &config->client_tls;
     static const struct config_urls no_urls = {0};
     *made = (struct made){0};
-    made->config = from_flags(tls, made->lists, made->names, made->hosts);
+    made->names = split(tls->allowed_names);
+    made->hosts = split(tls->allowed_hosts);
+    made->config = from_flags(tls, &made->names, &made->hosts);
     int rc = 0;
     if (tls->auto_tls && is_given(tls->cert_file)) {
         LOG_WARN(is_peer ? "ignoring peer auto TLS since certs given"
@@ -190,10 +201,10 @@ static int made_read(const struct server_config *config, bool is_peer, struct ma
 
 static void made_free(struct made *made)
 {
-    for (int i = 0; i < 2; i++) {
-        mem_free(made->own_paths[i]);
-        mem_free(made->lists[i]);
-    }
+    mem_free(made->own_paths[0]);
+    mem_free(made->own_paths[1]);
+    name_list_free(&made->names);
+    name_list_free(&made->hosts);
 }
 
 static int start_clients(struct server *server, struct err *err)

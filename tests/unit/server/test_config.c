@@ -98,6 +98,59 @@ static void values_that_make_no_sense_end_with_1(void **state)
     expect_refusal("--backend-batch-interval=-1s", 1, "--backend-batch-interval");
 }
 
+static void flags_of_tls_that_contradict_each_other_end_with_1(void **state)
+{
+    (void)state;
+    expect_refusal("--cert-file=a", 1, "KeyFile and CertFile must both be present[key: , cert: a]");
+    expect_refusal("--peer-key-file=k", 1,
+                   "KeyFile and CertFile must both be present[key: k, cert: ]");
+    expect_refusal("--peer-client-cert-file=c", 1,
+                   "ClientKeyFile and ClientCertFile must both be present or both absent");
+    expect_refusal("--peer-cert-allowed-cn=a --peer-cert-allowed-hostname=b", 1,
+                   "AllowedCNs and AllowedHostnames are mutually exclusive (cns=\"a\", "
+                   "hostnames=\"b\")");
+    expect_refusal("--listen-client-urls=https://127.0.0.1:1 --advertise-client-urls=https://a:1",
+                   1, "must be provided for client url https://127.0.0.1:1 with HTTPS scheme");
+    expect_refusal("--listen-client-http-urls=https://127.0.0.1:1", 1,
+                   "must be provided for client url https://127.0.0.1:1 with HTTPS scheme");
+    expect_refusal("--listen-metrics-urls=https://127.0.0.1:1", 1,
+                   "must be provided for metrics secure url");
+    expect_refusal("--listen-peer-urls=https://127.0.0.1:1", 1,
+                   "cannot listen on TLS for https://127.0.0.1:1: KeyFile and CertFile are not");
+    expect_refusal("--listen-client-http-urls=http://localhost:2379", 1,
+                   "cannot bind both --listen-client-urls and --listen-client-http-urls on the "
+                   "same url http://localhost:2379");
+    expect_refusal("--tls-min-version=TLS1.3 --cipher-suites=TLS_RSA_WITH_AES_128_GCM_SHA256", 1,
+                   "cipher suites cannot be configured when only TLS1.3 is enabled");
+    expect_refusal("--tls-min-version=TLS1.3 --tls-max-version=TLS1.2", 1,
+                   "min version (TLS1.3) is greater than max version (TLS1.2)");
+    expect_refusal("--auto-tls --self-signed-cert-validity=0", 1,
+                   "selfSignedCertValidity is invalid,it should be greater than 0");
+}
+
+static void flags_of_tls_have_names_defaults_and_variables_of_etcd(void **state)
+{
+    (void)state;
+    struct server_config config;
+    struct err err;
+    char *words;
+    int exit_code;
+    setenv("ETCD_PEER_CLIENT_CERT_AUTH", "true", 1);
+    assert_int_equal(read_line("--cert-file=c --key-file=k --trusted-ca-file=t "
+                               "--experimental-peer-skip-client-san-verification",
+                               &config, &exit_code, &err, &words),
+                     CONFIG_RUN);
+    unsetenv("ETCD_PEER_CLIENT_CERT_AUTH");
+    assert_true(config.peer_tls.client_cert_auth);
+    assert_true(config.peer_tls.skip_client_san);
+    assert_false(config.client_tls.client_cert_auth);
+    assert_string_equal(config.client_tls.trusted_ca_file, "t");
+    assert_string_equal(config.tls_min_version, "TLS1.2");
+    assert_int_equal(config.self_signed_cert_validity, 1);
+    config_free(&config);
+    mem_free(words);
+}
+
 static void the_command_line_and_the_environment_must_not_differ(void **state)
 {
     (void)state;
@@ -177,6 +230,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_wrong_command_line_ends_with_2),
         cmocka_unit_test(values_that_make_no_sense_end_with_1),
+        cmocka_unit_test(flags_of_tls_that_contradict_each_other_end_with_1),
+        cmocka_unit_test(flags_of_tls_have_names_defaults_and_variables_of_etcd),
         cmocka_unit_test(the_command_line_and_the_environment_must_not_differ),
         cmocka_unit_test(the_environment_alone_counts),
         cmocka_unit_test(zero_means_the_default_where_nothing_else_could),
