@@ -133,7 +133,9 @@ static void apart_start(struct apart *apart, const struct world_options *options
 #endif
         (void)dup2(fileno(apart->story), STDERR_FILENO);
         (void)dup2(fileno(apart->story), STDOUT_FILENO);
-        world_run(options, seed, apart->shared);
+        struct world_outcome outcome;
+        world_run(options, seed, &outcome);
+        *apart->shared = outcome; /* whole, at the end: what dies before has left none */
         _exit(0);
     }
 }
