@@ -2,6 +2,8 @@
 /* Bounded unpacking and packing over protobuf-c; see codec.h for what is bounded and why. */
 #include "engine/proto/codec.h"
 
+#include <string.h>
+
 #include "base/assert.h"
 #include "base/err.h"
 
@@ -196,4 +198,10 @@ struct bytes proto_pack_arena(const ProtobufCMessage *message, struct arena *are
     size_t written = protobuf_c_message_pack(message, place);
     ASSERT(written == size);
     return bytes_of(place, size);
+}
+
+bool proto_is_whole(const ProtobufCMessage *message, struct bytes wire)
+{
+    return wire.size == 0 || memchr(wire.data, 0, wire.size) == NULL ||
+           protobuf_c_message_get_packed_size(message) >= wire.size;
 }

@@ -49,6 +49,13 @@ BASE_MUST_CHECK int proto_unpack(const ProtobufCMessageDescriptor *descriptor, s
 #define PROTO_UNPACK(type, wire, arena, out_message)                                               \
     proto_unpack(&type##__descriptor, (wire), (arena), (ProtobufCMessage **)(void *)(out_message))
 
+/*
+ * False when a text of message, which came as wire, was cut at a zero byte: strings of C end there,
+ * those of protobuf do not. (Or when fields that have their default were sent beside a zero byte,
+ * which no client does.)
+ */
+bool proto_is_whole(const ProtobufCMessage *message, struct bytes wire);
+
 /* Appends the wire form; 0 or E_TOO_BIG (nothing appended, out->overflowed set). */
 int proto_pack_append(const ProtobufCMessage *message, struct buf *out);
 
