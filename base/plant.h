@@ -46,7 +46,6 @@
     X(20, suspect_votes, "a member that lost durable entries votes and acknowledges",              \
       "protocol-aware recovery, FAST'18")                                                          \
     X(21, checksum_ignored, "records of the log are not checked", "etcd's WAL before crc chains")  \
-    X(22, segment_without_state, "a new segment does not repeat term and vote", "etcd WAL cut")    \
     X(23, index_ahead_of_content, "the store's index is saved ahead of what was applied",          \
       "etcd 3.5.0, #13766")                                                                        \
     X(24, index_behind_content, "the store's index is saved a batch late: entries apply twice",    \
@@ -71,7 +70,7 @@
       "etcd PR 20615")                                                                             \
     X(35, lease_short_after_promotion, "a new leader takes leases for expired",                    \
       "etcd #13508, #14253")                                                                       \
-    X(36, lease_takes_moved_key, "a key that moved to another lease loses that one",               \
+    X(36, lease_takes_moved_key, "a key that moves to another lease stays with the old one",       \
       "etcd lessor attach and detach")                                                             \
     X(37, compaction_drops_newest, "compaction removes a key's newest version at the mark",        \
       "etcd compaction, keyIndex.keep")                                                            \

@@ -16,8 +16,10 @@ tsan) type=TSan modules='^(base|rpc|peer|store|server|wal|apiserver|kubelet|kube
 *) echo "usage: $0 asan|tsan" >&2 && exit 2 ;;
 esac
 build="build-$1"
-cmake -S . -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=$type >/dev/null
-nice ninja -C "$build" -j2 units >"$build/units.log" 2>&1 || { tail -40 "$build/units.log"; exit 1; }
+mkdir -p "$build"
+# Other suites build there too.
+flock "$build.lock" sh -c "cmake -S . -B $build -G Ninja -DCMAKE_BUILD_TYPE=$type >/dev/null &&
+    nice ninja -C $build -j2 units" >"$build/units.log" 2>&1 || { tail -40 "$build/units.log"; exit 1; }
 nice ctest --test-dir "$build" -L "$modules" -j2 --no-tests=error --output-on-failure >"$build/ctest.log" 2>&1 || true
 awk '/^ *[0-9]+\/[0-9]+ Test/ && !/Passed/ { bad = 1 }
      /^ *[0-9]+\/[0-9]+ Test/ && / Passed / { passed++; next }

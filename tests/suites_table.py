@@ -7,7 +7,7 @@ import sys
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 README = os.path.join(ROOT, "README.md")
-TIERS = {"quick": "`./dev test`", "all": "`--all`", "go": "`--all`, needs Go"}
+TIERS = {"quick": "`./dev test`", "all": "`--all`", "side": "`--all`, beside the others", "go": "`--all`, needs Go"}
 
 
 def table():

@@ -313,7 +313,9 @@ static void make_raft(struct server *server, const struct wal_contents *contents
         .heartbeat_ticks = 1,
         .pre_vote = server->config->pre_vote,
         .check_quorum = true,
-        .max_message_bytes = RAFT_MAX_MESSAGE_BYTES_DEFAULT,
+        .max_message_bytes = server->config->raft_message_bytes == 0
+                                 ? RAFT_MAX_MESSAGE_BYTES_DEFAULT
+                                 : server->config->raft_message_bytes,
         .max_inflight = RAFT_MAX_INFLIGHT_DEFAULT,
         .random_seed = rng_next(&server->rng),
         .suspect = contents->tail == WAL_TAIL_SUSPECT && !PLANT(suspect_votes),

@@ -105,7 +105,8 @@ static bool must_refuse(struct server *server, struct request *request)
  * membership for the end of the one before it, which would make an empty entry of it. */
 static void propose_now(struct server *server, struct request *request)
 {
-    if (request->is_conf_change && raft_has_pending_conf_change(server->raft)) {
+    if (request->is_conf_change && raft_has_pending_conf_change(server->raft) &&
+        !PLANT(overlapping_changes)) {
         list_append(&server->proposals, &request->link);
         return;
     }

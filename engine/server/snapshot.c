@@ -316,10 +316,9 @@ static void begin_peer(struct server *server, void *ctx)
     list_init(&job->link);
     job->message = ctx;
     /* The store may be ahead of what the core named: the follower gets what the file holds. */
-    ASSERT(server->store_mark.index >= job->message->snapshot->index);
-    *job->message->snapshot = server->store_mark;
-    if (PLANT(snapshot_without_tail) && server->applied_term == server->store_mark.term) {
-        job->message->snapshot->index = server->applied_index;
+    if (!PLANT(snapshot_without_tail)) {
+        ASSERT(server->store_mark.index >= job->message->snapshot->index);
+        *job->message->snapshot = server->store_mark;
     }
     job->message->snapshot_data = raft_payload_new(buf_bytes(&server->store_membership));
     uint64_t to = job->message->to;
@@ -335,7 +334,7 @@ void snapshot_send(struct server *server, struct raft_message *message)
 {
     struct raft_message *copy = mem_dup(message, sizeof(*message));
     *message = (struct raft_message){0};
-    if (PLANT(snapshot_without_tail) && copy->snapshot->index <= server->store_mark.index) {
+    if (PLANT(snapshot_without_tail)) {
         begin_peer(server, copy);
         return;
     }

@@ -211,7 +211,7 @@ static int segment_begin(struct wal *wal, struct disk_file *file, uint64_t seque
         struct raft_snapshot_mark none = {0};
         wal_append_mark(&wal->pending, &wal->crc, &none);
     }
-    if (wal->hard_state.term != 0 && !PLANT(segment_without_state)) {
+    if (wal->hard_state.term != 0) {
         wal_append_state(&wal->pending, &wal->crc, &wal->hard_state);
     }
     int rc = pending_flush(wal, file);

@@ -9,8 +9,8 @@ ASan) folder=build-asan slow=3 ;;
 TSan) folder=build-tsan slow=5 ;;
 *) echo "usage: $0 ASan|TSan" >&2; exit 2 ;;
 esac
-cmake -S . -B "$folder" -G Ninja -DCMAKE_BUILD_TYPE="$1" >/dev/null
-ninja -C "$folder" --quiet quorate kvload
+flock "$folder.lock" sh -c "cmake -S . -B $folder -G Ninja -DCMAKE_BUILD_TYPE=$1 >/dev/null &&
+    ninja -C $folder --quiet quorate kvload"
 export QUORATE_BIN="$PWD/$folder/bin" QUORATE_E2E_SLOW=$slow
 export ASAN_OPTIONS=detect_leaks=1:detect_stack_use_after_return=1:strict_string_checks=1
 export UBSAN_OPTIONS=print_stacktrace=1 TSAN_OPTIONS=halt_on_error=0:second_deadlock_stack=1

@@ -534,6 +534,30 @@ static void life_begin(struct raft_invariants *inv, struct member *member,
     member->applied = view->status.applied_index;
 }
 
+/* Raft 5.4.2: a leader commits by counting copies of its own term's entries only. Dissertation 4.1:
+ * it begins no change of the members before the one before it is applied. */
+static void check_leader(struct raft_invariants *inv, const struct member *member,
+                         const struct raft_view *view, bool led)
+{
+    const struct raft_status *now = &view->status;
+    uint64_t first = BASE_MAX(now->applied_index + 1, now->first_index);
+    uint32_t changes = 0;
+    if (led && now->commit_index > member->seen.commit_index &&
+        now->commit_index >= now->first_index &&
+        view->entry_at(view->ctx, now->commit_index)->term != now->term) {
+        inv_fail(inv, "Commit Rule: leader %lu of term %lu commits %lu, an entry of an older term",
+                 LU(now->id), LU(now->term), LU(now->commit_index));
+    }
+    for (uint64_t index = first; index <= now->last_index; index++) {
+        const struct raft_entry *entry = view->entry_at(view->ctx, index);
+        changes += entry->term == now->term && entry->type != RAFT_ENTRY_NORMAL ? 1u : 0u;
+    }
+    if (changes > 1) {
+        inv_fail(inv, "One Change: leader %lu has %lu changes of the members under way",
+                 LU(now->id), LU(changes));
+    }
+}
+
 void raft_invariants_observe(struct raft_invariants *inv, const struct raft_view *view)
 {
     if (inv->failure[0] != '\0') {
@@ -558,6 +582,9 @@ void raft_invariants_observe(struct raft_invariants *inv, const struct raft_view
     durable_follow(inv, member, now);
     check_commit(inv, member, view);
     bool led = member->alive && member->seen.role == RAFT_LEADER && member->seen.term == now->term;
+    if (now->role == RAFT_LEADER && inv->failure[0] == '\0') {
+        check_leader(inv, member, view, led);
+    }
     if (now->role == RAFT_LEADER && !led && inv->failure[0] == '\0') {
         check_election(inv, member, now);
     }

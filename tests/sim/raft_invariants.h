@@ -15,6 +15,8 @@
  *   Durable                what is committed is on the disks of a quorum of the configuration in
  *                          force; nothing is acknowledged or applied before the own disk has it
  *   One Vote               one vote per member and term, ever
+ *   Commit Rule            a leader commits by counting only entries of its own term
+ *   One Change             a leader has one change of the members under way at most
  *
  * Each entry has a chain hash over everything up to it, so that equal hashes at one index mean
  * equal logs: a step costs O(1) plus what is new in a log. A log that was cut is read again from

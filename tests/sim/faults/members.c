@@ -27,6 +27,7 @@ enum goal {
 
 struct member_slot {
     bool is_wanted, is_voter, is_damaged, is_abandoned, was_formed;
+    bool is_listed; /* it may be: asked for once, no list without it since */
     int holds, start_fails;
     uint64_t id;           /* 0: not known yet */
     uint64_t counted_life; /* whose failed start was looked at */
@@ -52,6 +53,7 @@ static void adjust(void *ctx, struct server_config *config)
     config->snapshot_count = options->snapshot_count;
     config->snapshot_catchup_entries = options->catchup_entries;
     config->wal_segment_bytes = options->segment_bytes;
+    config->raft_message_bytes = options->message_bytes;
     config->heartbeat_ms = options->heartbeat_ms;
     config->election_ms = options->election_ms;
     config->backend_batch_interval_ms = options->batch_ms;
@@ -77,6 +79,18 @@ static void slot_wipe(int slot)
     sim_node_forget(slot);
 }
 
+/* A member that is not there yet waits: what is broken is mended first, or the cluster may take
+ * neither ("unhealthy cluster"). */
+static void give_up_addition(void)
+{
+    int slot = all.changing;
+    if (slot != SIM_NOBODY && all.slots[slot].goal == GOAL_ADD && !all.slots[slot].is_listed) {
+        sim_note("the hand gives up to add n%d", slot);
+        all.slots[slot].goal = GOAL_NONE;
+        all.changing = SIM_NOBODY;
+    }
+}
+
 /* One that cannot start although nobody touched its data is a bug; one that was damaged refuses
  * rightly, and is replaced. Who joins needs the others for it, and a disk that works is needed
  * anyway. */
@@ -98,8 +112,11 @@ static void start_failed(int slot)
         sim_violation("start", "n%d does not start although its data was left alone: %s", slot,
                       sim_node_why(slot));
         member->is_abandoned = true;
-    } else if (members_replace(slot) == 0) {
-        member->start_fails = 0;
+    } else {
+        give_up_addition();
+        if (members_replace(slot) == 0) {
+            member->start_fails = 0;
+        }
     }
 }
 
@@ -234,6 +251,7 @@ static void step_add(int slot, const Etcdserverpb__MemberListResponse *list)
 {
     struct member_slot *member = &all.slots[slot];
     const Etcdserverpb__Member *listed = listed_by_url(list, sim_node_url(slot, true));
+    member->is_listed = listed != NULL;
     if (listed == NULL) {
         ask_add(slot);
     } else if (sim_node_failed_to_start(slot) && member->is_wanted) {

@@ -22,7 +22,7 @@
     X(POWER_LOST_UNSYNCED, "power_cut_lost", 5)                                                    \
     X(POWER_TORN, "power_cut_torn", 6)                                                             \
     X(POWER_ALL, "power_cut_of_all", 3)                                                            \
-    X(ROT, "bit_rot", 3)                                                                           \
+    X(ROT, "bit_rot", 6)                                                                           \
     X(MISDIRECTED, "misdirected_write", 2)                                                         \
     X(SYNC_ERROR, "sync_error", 4)                                                                 \
     X(WRITE_ERROR, "write_error", 3)                                                               \

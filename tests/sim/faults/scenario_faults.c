@@ -20,11 +20,12 @@
 #include "tests/sim/net.h"
 #include "tests/sim/raft_invariants.h"
 
-#define SECOND       UINT64_C(1000000000)
-#define MS           UINT64_C(1000000)
-#define HEAL_NS      (240 * SECOND)
-#define STORY_CHECKS 8u
-#define HASH_TRIES   10
+#define SECOND         UINT64_C(1000000000)
+#define MS             UINT64_C(1000000)
+#define HEAL_NS        (240 * SECOND)
+#define STORY_CHECKS   8u
+#define HASH_TRIES     10
+#define CONF_INDEX_MAX 8192u
 
 /* One run; there is one world at a time. */
 static struct run {
@@ -34,7 +35,8 @@ static struct run {
     struct raft_invariants *invariants;
     uint64_t seen_life[SIM_NODES_MAX], seen_id[SIM_NODES_MAX];
     struct raft_hard_state written[SIM_NODES_MAX];
-    bool invariant_told;
+    uint64_t conf_at[CONF_INDEX_MAX]; /* hash of the configuration; 0: not seen */
+    bool invariant_told, conf_told;
 } run;
 
 /* ---- invariants, around each step of the core (the linker's --wrap) ---- */
@@ -45,6 +47,35 @@ static void life_ended(int node)
         raft_invariants_stopped(run.invariants, run.seen_id[node]);
         run.seen_id[node] = 0;
     }
+}
+
+/* Whoever has applied an index has the same configuration there, also after a restart. */
+static void look_at_configuration(const struct raft *raft)
+{
+    struct raft_status status;
+    struct raft_conf_state conf;
+    raft_status(raft, &status);
+    if (status.first_index - 1 > status.applied_index || status.applied_index >= CONF_INDEX_MAX ||
+        status.applied_index == 0) {
+        return; /* a snapshot is being installed, or nothing is known yet */
+    }
+    raft_conf_state(raft, &conf);
+    uint64_t hash = 1;
+    for (uint32_t i = 0; i < conf.voter_count; i++) {
+        hash = (hash ^ conf.voters[i]) * UINT64_C(0x9e3779b97f4a7c15);
+    }
+    for (uint32_t i = 0; i < conf.learner_count; i++) {
+        hash = (hash ^ ~conf.learners[i]) * UINT64_C(0x9e3779b97f4a7c15);
+    }
+    uint64_t *known = &run.conf_at[status.applied_index];
+    if (*known != 0 && *known != hash && !run.conf_told) {
+        run.conf_told = true;
+        sim_violation("configuration",
+                      "%" PRIx64 " has other members at index %" PRIu64
+                      " than somebody had who applied it before",
+                      status.id, status.applied_index);
+    }
+    *known = hash;
 }
 
 static void look_at(const struct raft *raft)
@@ -64,6 +95,7 @@ static void look_at(const struct raft *raft)
         history_add_restart(&run.history, &restart);
     }
     raft_invariants_watch(run.invariants, raft);
+    look_at_configuration(raft);
     const char *failure = raft_invariants_failure(run.invariants);
     if (failure != NULL && !run.invariant_told) {
         run.invariant_told = true;
@@ -152,10 +184,11 @@ static void draw_members(struct rng *rng, struct members_options *out)
         .voters = (int)ONE_OF(rng, 3, 3, 3, 5, 1, 4),
         .snapshot_count = ONE_OF(rng, 20, 50, 200, 1000, 10000),
         .catchup_entries = ONE_OF(rng, 5, 20, 100, 5000),
-        .segment_bytes = ONE_OF(rng, 16, 64, 256) * 1024,
+        .segment_bytes = ONE_OF(rng, 16, 16, 64, 256) * 1024,
+        .message_bytes = ONE_OF(rng, 0, 0, 100, 400, 2000),
         .heartbeat_ms = 100,
         .election_ms = (int64_t)ONE_OF(rng, 1000, 1000, 500),
-        .batch_ms = (int64_t)ONE_OF(rng, 10, 100, 100, 1000),
+        .batch_ms = (int64_t)ONE_OF(rng, 10, 100, 100, 1000, 3000),
     };
 }
 
