@@ -9,7 +9,7 @@
 #include "base/buf.h"
 #include "base/defs.h"
 
-#define METRIC_BUCKETS_MAX 24u
+#define METRIC_BUCKETS_MAX 26u
 
 enum metric_type { METRIC_COUNTER, METRIC_GAUGE, METRIC_HISTOGRAM };
 

@@ -112,6 +112,7 @@ static void apply_compaction(struct server *server, const Etcdserverpb__Compacti
     int rc = kv_compact(&env, server->batch, request->revision, &out->revision);
     check_store(server, rc);
     corruption_after_compaction(server, rc == 0);
+    server->compaction_began_ms = server_now_ms(server);
     out->error = (enum etcd_error)rc;
     /* Revision 0 is compacted as soon as it is said: there is no work to wait for. */
     out->wait_compaction = rc == 0 && request->physical && mvcc_compacting(server->mvcc);
@@ -125,6 +126,7 @@ static void apply_lease_grant(struct server *server, const Etcdserverpb__LeaseGr
                               server_lease_now_ms(server), server->batch, &response.ttl);
     if (out->error == ETCD_OK) {
         metric_add(&METRIC_LEASE_GRANTED, 1);
+        metric_observe(&METRIC_LEASE_TTL, (uint64_t)response.ttl * 1000000000u);
         response.id = request->id;
         pack_body(&response.base, out);
     }
@@ -282,6 +284,23 @@ static void apply_bare_v2(struct server *server, struct bytes data)
     arena_free(&arena);
 }
 
+/* What etcd calls it in its metrics; NULL: it is not counted there. */
+static const char *op_name(const Etcdserverpb__InternalRaftRequest *entry)
+{
+    return entry->put                       ? "Put"
+           : entry->txn                     ? "Txn"
+           : entry->delete_range            ? "DeleteRange"
+           : entry->compaction              ? "Compaction"
+           : entry->lease_grant             ? "LeaseGrant"
+           : entry->lease_revoke            ? "LeaseRevoke"
+           : entry->lease_checkpoint        ? "LeaseCheckpoint"
+           : entry->alarm                   ? "Alarm"
+           : entry->cluster_version_set     ? "ClusterVersionSet"
+           : entry->cluster_member_attr_set ? "ClusterMemberAttrSet"
+           : entry->downgrade_info_set      ? "DowngradeInfoSet"
+                                            : NULL;
+}
+
 static void apply_normal(struct server *server, struct bytes data)
 {
     struct arena arena;
@@ -295,7 +314,13 @@ static void apply_normal(struct server *server, struct bytes data)
     }
     struct apply_result result = {.error = ETCD_OK};
     buf_init(&result.body, BUF_NO_LIMIT);
+    uint64_t start = server->clock->monotonic_ns(server->clock->ctx);
     apply_request(server, entry, &result);
+    const char *op = op_name(entry);
+    if (op != NULL) {
+        metrics_observe_apply(op, result.error == ETCD_OK,
+                              server->clock->monotonic_ns(server->clock->ctx) - start);
+    }
     uint64_t id = entry->header != NULL ? entry->header->id : entry->id;
     answer(server, id, &result);
     arena_free(&arena);

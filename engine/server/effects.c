@@ -95,6 +95,7 @@ void wal_flush_turn(void *ctx)
     int rc = 0;
     done->server = server;
     server->wal_jobs = server->wal_jobs_last = NULL;
+    uint64_t write_start = server->clock->monotonic_ns(server->clock->ctx);
     while (job != NULL && rc == 0) {
         struct persist_job *next = job->next;
         rc = wal_append(server->wal, job->entries, job->entry_count,
@@ -106,6 +107,8 @@ void wal_flush_turn(void *ctx)
         job = next;
     }
     uint64_t start = server->clock->monotonic_ns(server->clock->ctx);
+    metric_observe(&METRIC_WAL_WRITE_SECONDS, start - write_start);
+    metric_set(&METRIC_WAL_WRITE_BYTES, (int64_t)wal_written_bytes(server->wal));
     if (rc == 0 && must_sync) {
         rc = wal_sync(server->wal);
         metric_observe(&METRIC_WAL_FSYNC_SECONDS,

@@ -13,6 +13,7 @@
 #include "base/json.h"
 #include "base/metrics.h"
 #include "engine/rpc/gateway.h"
+#include "engine/server/process.h"
 #include "engine/server/rpc.h"
 #include "lease.pb-c.h"
 
@@ -105,6 +106,27 @@ static void on_client_over(void *ctx, struct http1_request *request, bool comple
     }
 }
 
+/* What etcd tells there beside the state of Go's own memory. */
+static void serve_vars(struct server *server, struct http1_request *request)
+{
+    struct server_shared *shared = &server->shared;
+    struct process_usage usage;
+    char body[512];
+    process_usage(&usage);
+    const char *role = atomic_load(&shared->is_leader)    ? "StateLeader"
+                       : atomic_load(&shared->is_learner) ? "StateLearner"
+                                                          : "StateFollower";
+    snprintf(body, sizeof(body),
+             "{\n\"file_descriptor_limit\": %lld,\n\"raft.status\": {\"id\":\"%llx\",\"term\":%llu,"
+             "\"commit\":%llu,\"lead\":\"%llx\",\"raftState\":\"%s\",\"applied\":%llu}\n}\n",
+             (long long)usage.open_files_max, (unsigned long long)server->member_id,
+             (unsigned long long)atomic_load(&shared->term),
+             (unsigned long long)atomic_load(&shared->commit_index),
+             (unsigned long long)atomic_load(&shared->leader), role,
+             (unsigned long long)atomic_load(&shared->applied_index));
+    http1_respond(request, 200, "application/json; charset=utf-8", bytes_of_str(body));
+}
+
 static void on_client_request(void *ctx, struct http1_request *request)
 {
     struct server *server = ctx;
@@ -114,6 +136,10 @@ static void on_client_request(void *ctx, struct http1_request *request)
     if (strcmp(http1_path(request), "/version") == 0) {
         if (is_get(request)) {
             serve_version(server, request, SERVER_VERSION);
+        }
+    } else if (strcmp(http1_path(request), "/debug/vars") == 0) {
+        if (is_get(request)) {
+            serve_vars(server, request);
         }
     } else if (!serve_common(server, request, REQUEST_CLIENT_HTTP)) {
         http1_respond_error(request, 404, "404 page not found");

@@ -264,6 +264,7 @@ struct server {
     uint64_t next_nudge_ms; /* see cluster_nudge_when_suspect */
     struct list lease_forwards;     /* keep-alives that wait for a leader */
     struct list compaction_waiters; /* physical=true */
+    uint64_t compaction_began_ms;
     struct list transfer_waiters;
     struct raft_conf_state conf_state;    /* applied */
     struct raft_snapshot_mark store_mark; /* what the store holds */

@@ -90,6 +90,14 @@ static struct metric tail_bytes =
     GAUGE("quorate_mvcc_tail_bytes", "Bytes of applied changes that are not in the store yet.");
 static struct metric fd_used = GAUGE("os_fd_used", "The number of used file descriptors.");
 static struct metric fd_limit = GAUGE("os_fd_limit", "The file descriptor limit.");
+static struct metric open_fds = GAUGE("process_open_fds", "Number of open file descriptors.");
+static struct metric max_fds = GAUGE("process_max_fds", "Maximum number of open file descriptors.");
+static struct metric virtual_bytes =
+    GAUGE("process_virtual_memory_bytes", "Virtual memory size in bytes.");
+static struct metric cpu_seconds =
+    COUNTER("process_cpu_seconds_total", "Total user and system CPU time spent in seconds.");
+static struct metric start_seconds =
+    GAUGE("process_start_time_seconds", "Start time of the process since unix epoch in seconds.");
 static struct metric resident =
     GAUGE("process_resident_memory_bytes", "Resident memory size in bytes.");
 static struct metric client_received =
@@ -157,6 +165,11 @@ static struct metric *const ALL[] = {
     &fd_used,
     &fd_limit,
     &resident,
+    &open_fds,
+    &max_fds,
+    &virtual_bytes,
+    &cpu_seconds,
+    &start_seconds,
     &client_received,
     &client_sent,
     &version,
@@ -171,6 +184,7 @@ void metrics_start(struct server *server)
     for (size_t i = 0; i < ARRAY_COUNT(ALL); i++) {
         metric_register(ALL[i]);
     }
+    metrics_work_start(server->config);
     metric_set(&version, 1);
     metric_set(&own_version, 1);
     metric_set(&server_id, 1);
@@ -180,6 +194,7 @@ void metrics_start(struct server *server)
 
 void metrics_stop(void)
 {
+    metrics_work_stop();
     for (size_t i = 0; i < ARRAY_COUNT(ALL); i++) {
         metric_unregister(ALL[i]);
     }
@@ -214,9 +229,10 @@ static void refresh_process(void)
     struct {
         struct metric *metric;
         int64_t value;
-    } known[] = {{&fd_used, usage.open_files},
-                 {&fd_limit, usage.open_files_max},
-                 {&resident, usage.resident_bytes}};
+    } known[] = {{&fd_used, usage.open_files},          {&fd_limit, usage.open_files_max},
+                 {&open_fds, usage.open_files},         {&max_fds, usage.open_files_max},
+                 {&virtual_bytes, usage.virtual_bytes}, {&cpu_seconds, usage.cpu_seconds},
+                 {&start_seconds, usage.start_unix_s},  {&resident, usage.resident_bytes}};
     for (size_t i = 0; i < ARRAY_COUNT(known); i++) {
         if (known[i].value >= 0) {
             metric_set(known[i].metric, known[i].value);
@@ -248,6 +264,7 @@ void metrics_refresh(struct server *server)
     metric_set(&watchers, (int64_t)watch.watcher_count);
     metric_set(&watch_streams, (int64_t)watch.stream_count);
     metric_set(&slow_watchers, (int64_t)watch.slow_count);
+    metrics_work_refresh(server);
     refresh_cluster_version(server);
     refresh_process();
 }

@@ -21,4 +21,40 @@ extern struct metric METRIC_LEASE_EXPIRED;
 extern struct metric METRIC_HEALTH_SUCCESS;
 extern struct metric METRIC_HEALTH_FAILURE;
 
+/* metrics_work.c */
+extern struct metric METRIC_LEASE_TTL;
+extern struct metric METRIC_COMPACTION_LAST;
+extern struct metric METRIC_COMPACTION_MS;
+extern struct metric METRIC_DEFRAG_SECONDS;
+extern struct metric METRIC_DEFRAG_INFLIGHT;
+extern struct metric METRIC_SNAPSHOT_SECONDS;
+extern struct metric METRIC_WAL_WRITE_SECONDS;
+extern struct metric METRIC_WAL_WRITE_BYTES;
+extern struct metric METRIC_HASH_SECONDS;
+extern struct metric METRIC_HASH_REV_SECONDS;
+extern struct metric METRIC_HEARTBEAT_FAILURES;
+extern struct metric METRIC_PROMOTE_SUCCESSES;
+extern struct metric METRIC_READ_INDEXES_FAILED;
+extern struct metric METRIC_READ_INDEXES_SLOW;
+extern struct metric METRIC_SNAPSHOT_INSTALLING;
+extern struct metric METRIC_SNAP_SAVE_SECONDS;
+extern struct metric METRIC_OPEN_READS;
+
+struct server;
+struct server_config;
+
+/* State thread: one entry applied, one range read; op must be a literal. */
+void metrics_observe_apply(const char *op, bool success, uint64_t ns);
+void metrics_observe_range(bool success, uint64_t ns);
+
+/* State thread: one check of "livez" or "readyz". */
+void metrics_count_check(const char *type, const char *name, bool success);
+
+/* I/O thread: a call has begun; version is what the client says of itself, or NULL. */
+void metrics_count_client(const char *version, bool is_stream);
+
+void metrics_work_start(const struct server_config *config);
+void metrics_work_stop(void);
+void metrics_work_refresh(const struct server *server);
+
 #endif

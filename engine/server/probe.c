@@ -77,6 +77,12 @@ static void checks_reply(struct server *server, struct probe *probe)
             buf_printf(&body, "[+]%s ok\n", CHECKS[i].name);
         }
     }
+    for (int i = 0; i < CHECK_COUNT; i++) {
+        if (probe->wanted[i]) {
+            metrics_count_check(probe->kind == PROBE_LIVEZ ? "livez" : "readyz", CHECKS[i].name,
+                                probe->failure[i][0] == '\0');
+        }
+    }
     if (!failed) {
         buf_append_str(&body, "ok\n");
     }

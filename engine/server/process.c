@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <sys/random.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
@@ -54,9 +55,12 @@ int process_wait_signal(struct completion *done)
 void process_usage(struct process_usage *out_usage)
 {
     struct rlimit limit;
+    struct rusage used;
+    struct stat own;
     long long pages = 0;
+    long long all_pages = 0;
     DIR *dir = opendir("/proc/self/fd");
-    *out_usage = (struct process_usage){-1, -1, -1};
+    *out_usage = (struct process_usage){-1, -1, -1, -1, -1, -1};
     if (dir != NULL) {
         int64_t count = 0;
         while (readdir(dir) != NULL) {
@@ -70,9 +74,16 @@ void process_usage(struct process_usage *out_usage)
     }
     FILE *file = fopen("/proc/self/statm", "r");
     if (file != NULL) {
-        if (fscanf(file, "%*s %lld", &pages) == 1) {
+        if (fscanf(file, "%lld %lld", &all_pages, &pages) == 2) {
             out_usage->resident_bytes = pages * sysconf(_SC_PAGESIZE);
+            out_usage->virtual_bytes = all_pages * sysconf(_SC_PAGESIZE);
         }
         fclose(file);
+    }
+    if (getrusage(RUSAGE_SELF, &used) == 0) {
+        out_usage->cpu_seconds = used.ru_utime.tv_sec + used.ru_stime.tv_sec;
+    }
+    if (stat("/proc/self", &own) == 0) { /* made when the process began */
+        out_usage->start_unix_s = own.st_mtim.tv_sec;
     }
 }

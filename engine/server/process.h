@@ -18,7 +18,8 @@ uint64_t process_random(void);
 int process_wait_signal(struct completion *done);
 
 struct process_usage {
-    int64_t open_files, open_files_max, resident_bytes; /* -1: not known */
+    /* -1: not known */
+    int64_t open_files, open_files_max, resident_bytes, virtual_bytes, cpu_seconds, start_unix_s;
 };
 void process_usage(struct process_usage *out_usage);
 

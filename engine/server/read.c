@@ -5,6 +5,7 @@
  * clock.
  */
 #include "engine/server/internal.h"
+#include "engine/server/metrics.h"
 
 #include "base/plant.h"
 
@@ -42,6 +43,7 @@ void reads_start_round(struct server *server)
     if (server->read_round != 0) {
         if (now - server->read_round_sent_ms >= READ_RETRY_MS) {
             server->read_round_sent_ms = now;
+            metric_add(&METRIC_READ_INDEXES_SLOW, 1);
             (void)ask_round(server, server->read_round); /* without a leader: asked again later */
         }
         return;
@@ -51,6 +53,7 @@ void reads_start_round(struct server *server)
     }
     uint64_t context = next_request_id(server);
     if (ask_round(server, context) != 0) {
+        metric_add(&METRIC_READ_INDEXES_FAILED, 1);
         return; /* no leader: the reads wait, their deadlines run */
     }
     server->read_round = context;

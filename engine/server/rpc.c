@@ -10,6 +10,7 @@
 
 #include "base/alloc.h"
 #include "base/log.h"
+#include "engine/server/metrics.h"
 #include "engine/server/rpc_metrics.h"
 #include "engine/server/snapshot.h"
 #include "health.pb-c.h"
@@ -205,6 +206,7 @@ static void io_on_message(void *ctx, struct grpc_call *call, struct bytes messag
 {
     struct server *server = ctx;
     const struct rpc_spec *spec = &RPC_SPECS[grpc_call_method(call)->id];
+    rpc_metrics_received((enum rpc_method)grpc_call_method(call)->id);
     struct request *request =
         request_new(REQUEST_RPC, proto_arena_limit(message.size) + message.size);
     request->wire = arena_copy(&request->arena, message);
@@ -317,6 +319,8 @@ static void io_on_start(void *ctx, struct grpc_call *call)
 {
     (void)ctx;
     rpc_metrics_started((enum rpc_method)grpc_call_method(call)->id);
+    metrics_count_client(grpc_call_metadata(call, "client-api-version"),
+                         grpc_call_method(call)->kind != GRPC_UNARY);
 }
 
 static void io_on_finished(void *ctx, struct grpc_call *call, enum grpc_code code)
@@ -335,6 +339,7 @@ static void send_framed(struct grpc_call *call, struct bytes body)
         size_t size = get_be32(body.data + 1);
         ASSERT(size <= body.size - GRPC_PREFIX_BYTES);
         grpc_call_send(call, bytes_of(body.data + GRPC_PREFIX_BYTES, size));
+        rpc_metrics_sent((enum rpc_method)grpc_call_method(call)->id);
         body = bytes_of(body.data + GRPC_PREFIX_BYTES + size, body.size - GRPC_PREFIX_BYTES - size);
     }
 }
@@ -351,6 +356,7 @@ static void io_send_reply(struct server *server, struct reply *reply)
             send_framed(call, buf_bytes(&reply->body));
         } else {
             grpc_call_send_buf(call, &reply->body);
+            rpc_metrics_sent((enum rpc_method)grpc_call_method(call)->id);
         }
     }
     if (reply->want_drain_notice) {

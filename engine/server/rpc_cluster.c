@@ -9,6 +9,7 @@
 #include "engine/server/authz.h"
 #include "engine/server/fetch.h"
 #include "engine/server/ids.h"
+#include "engine/server/metrics.h"
 #include "engine/server/rpc.h"
 
 #define PROMOTE_TIMEOUT_MS 5000u
@@ -222,6 +223,9 @@ void rpc_member_applied(struct server *server, struct request *request)
     size_t count;
     arena_init(&arena, BUF_NO_LIMIT);
     fill_members(server, &arena, &header, &members, &count);
+    if (request->method == RPC_MEMBER_PROMOTE && atomic_load(&server->shared.is_leader)) {
+        metric_add(&METRIC_PROMOTE_SUCCESSES, 1);
+    }
     if (request->origin == REQUEST_RPC && request->method == RPC_MEMBER_ADD) {
         Etcdserverpb__MemberAddResponse response = ETCDSERVERPB__MEMBER_ADD_RESPONSE__INIT;
         response.header = &header;

@@ -7,6 +7,7 @@
 
 #include "base/alloc.h"
 #include "base/crc32c.h"
+#include "engine/server/metrics.h"
 #include "engine/server/rpc.h"
 
 struct store_hash {
@@ -14,6 +15,7 @@ struct store_hash {
     struct request *request;
     uint32_t hash;
     int code;
+    uint64_t start_ns;
 };
 
 static void hash_done(void *ctx)
@@ -22,6 +24,8 @@ static void hash_done(void *ctx)
     struct server *server = job->server;
     Etcdserverpb__HashResponse response = ETCDSERVERPB__HASH_RESPONSE__INIT;
     Etcdserverpb__ResponseHeader header;
+    metric_observe(&METRIC_HASH_SECONDS,
+                   server->clock->monotonic_ns(server->clock->ctx) - job->start_ns);
     if (job->code != 0) {
         request_fail_text(server, job->request, GRPC_UNKNOWN, err_code_text(job->code));
     } else {
@@ -87,6 +91,7 @@ static void begin_hash(struct server *server, void *ctx)
     struct store_hash *job = mem_zalloc(sizeof(*job));
     job->server = server;
     job->request = request;
+    job->start_ns = server->clock->monotonic_ns(server->clock->ctx);
     loop_post(server->store_worker.loop, store_hash_all, job);
 }
 

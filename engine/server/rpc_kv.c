@@ -47,7 +47,9 @@ static void range_now(struct server *server, struct request *request)
     buf_init(&body, BUF_NO_LIMIT);
     kv_env_fill(server, &env);
     metric_add(&METRIC_RANGE_TOTAL, 1);
+    uint64_t start = server->clock->monotonic_ns(server->clock->ctx);
     int rc = kv_range(&env, (const Etcdserverpb__RangeRequest *)request->message, &body, &revision);
+    metrics_observe_range(rc == 0, server->clock->monotonic_ns(server->clock->ctx) - start);
     finish_kv(server, request, rc, &body, revision);
 }
 

@@ -72,6 +72,7 @@ struct hash_job {
     struct request *request;
     struct mvcc_hash hash;
     uint64_t generation; /* of the store that it began in */
+    uint64_t start_ns;
 };
 
 /* As Go writes the message; /members/hashkv is how members look for corruption. */
@@ -112,6 +113,8 @@ static void hash_answer(struct hash_job *job)
     const struct key_hash hash = {job->hash.hash, job->hash.hash_revision,
                                   job->hash.compact_revision};
     mvcc_hash_end(job->server->mvcc, &job->hash);
+    metric_observe(&METRIC_HASH_REV_SECONDS,
+                   job->server->clock->monotonic_ns(job->server->clock->ctx) - job->start_ns);
     hash_reply(job->server, job->request, &hash);
     mem_free(job);
 }
@@ -174,6 +177,7 @@ void rpc_hash_kv(struct server *server, struct request *request)
     job->request = request;
     job->hash = hash;
     job->generation = server->store_generation;
+    job->start_ns = server->clock->monotonic_ns(server->clock->ctx);
     hash_slice(job);
 }
 
@@ -183,6 +187,7 @@ struct defragment_job {
     struct server *server;
     struct request *request;
     int code;
+    uint64_t start_ns;
     struct err err;
 };
 
@@ -191,6 +196,9 @@ static void defragment_done(void *ctx)
     struct defragment_job *job = ctx;
     struct buf body;
     buf_init(&body, BUF_NO_LIMIT);
+    metric_set(&METRIC_DEFRAG_INFLIGHT, 0);
+    metric_observe(&METRIC_DEFRAG_SECONDS,
+                   job->server->clock->monotonic_ns(job->server->clock->ctx) - job->start_ns);
     if (job->code != 0) {
         LOG_WARN("failed to defragment", LOG_STR("error", job->err.text));
         request_fail_text(job->server, job->request, GRPC_UNKNOWN, job->err.text);
@@ -220,6 +228,8 @@ void rpc_defragment(struct server *server, struct request *request)
     struct defragment_job *job = mem_zalloc(sizeof(*job));
     job->server = server;
     job->request = request;
+    job->start_ns = server->clock->monotonic_ns(server->clock->ctx);
+    metric_set(&METRIC_DEFRAG_INFLIGHT, 1);
     loop_post(server->store_worker.loop, store_defragment, job);
 }
 

@@ -17,6 +17,7 @@ struct counter {
 
 static struct counter started[RPC_COUNT];
 static struct counter handled[RPC_COUNT][GRPC_CODE_COUNT];
+static struct counter received[RPC_COUNT], sent[RPC_COUNT];
 
 static const char *const KIND_NAMES[] = {
     [GRPC_UNARY] = "unary",
@@ -46,11 +47,38 @@ static void register_counter(struct counter *counter, enum rpc_method method, co
     metric_register(&counter->metric);
 }
 
+/* As the calls that have begun are counted, under another name. */
+static void register_messages(struct counter *counter, enum rpc_method method, const char *name,
+                              const char *help)
+{
+    snprintf(counter->labels, LABELS_MAX, "%s", started[method].labels);
+    counter->metric.name = name;
+    counter->metric.help = help;
+    counter->metric.type = METRIC_COUNTER;
+    counter->metric.labels = counter->labels;
+    counter->registered = true;
+    metric_register(&counter->metric);
+}
+
+void rpc_metrics_received(enum rpc_method method)
+{
+    metric_add(&received[method].metric, 1);
+}
+
+void rpc_metrics_sent(enum rpc_method method)
+{
+    metric_add(&sent[method].metric, 1);
+}
+
 void rpc_metrics_register(void)
 {
     for (int i = 0; i < RPC_COUNT; i++) {
         if (!started[i].registered) {
             register_counter(&started[i], (enum rpc_method)i, NULL);
+            register_messages(&received[i], (enum rpc_method)i, "grpc_server_msg_received_total",
+                              "Total number of RPC stream messages received on the server.");
+            register_messages(&sent[i], (enum rpc_method)i, "grpc_server_msg_sent_total",
+                              "Total number of gRPC stream messages sent by the server.");
         }
     }
 }

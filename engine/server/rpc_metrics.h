@@ -9,4 +9,8 @@ void rpc_metrics_register(void);
 void rpc_metrics_started(enum rpc_method method);
 void rpc_metrics_finished(enum rpc_method method, enum grpc_code code);
 
+/* One message of a call, in and out. */
+void rpc_metrics_received(enum rpc_method method);
+void rpc_metrics_sent(enum rpc_method method);
+
 #endif

@@ -14,7 +14,9 @@
 #include "base/alloc.h"
 #include "base/log.h"
 #include "base/plant.h"
+#include "engine/server/metrics.h"
 #include "engine/server/rpc.h"
+#include "engine/server/rpc_metrics.h"
 #include "engine/store/bolt.h"
 #include "engine/wal/snapfile.h"
 
@@ -107,11 +109,14 @@ static void job_main(void *ctx)
     struct server *server = job->server;
     struct bolt_writer *writer = NULL;
     struct err err = {{0}};
+    uint64_t start = server->clock->monotonic_ns(server->clock->ctx);
     int rc = bolt_writer_new(&server->store, job->view, &writer, &job->size_bytes, &err);
     loop_post(server->io.loop, job->message != NULL ? io_begin_peer : io_begin_client, job);
     if (rc == 0) {
         rc = bolt_writer_write(writer, channel_sink, job, &err);
         bolt_writer_free(writer);
+        metric_observe(&METRIC_SNAPSHOT_SECONDS,
+                       server->clock->monotonic_ns(server->clock->ctx) - start);
     }
     if (rc != 0 && rc != E_CLOSED) {
         LOG_WARN("failed to write a snapshot", LOG_STR("error", err.text));
@@ -190,6 +195,7 @@ static void io_send_blob(struct grpc_call *call, struct bytes blob, uint64_t rem
     response.blob = proto_binary(blob);
     (void)proto_pack_append(&response.base, &body);
     grpc_call_send_buf(call, &body);
+    rpc_metrics_sent(RPC_SNAPSHOT);
 }
 
 /* All pages are through: the checksum that clients check goes last. */
@@ -407,6 +413,7 @@ static void wal_save_snapfile(void *ctx)
         return;
     }
     wal_flush_turn(server);
+    uint64_t start = server->clock->monotonic_ns(server->clock->ctx);
     int rc = snapfile_save(server->disk, server->snap_dir, &job->mark, buf_bytes(&job->data), &err);
     if (rc == E_NO_SPACE) {
         /* Somebody else has taken the room meanwhile. Nothing was promised: the record says that
@@ -414,6 +421,8 @@ static void wal_save_snapfile(void *ctx)
         postpone(job);
         return;
     }
+    metric_observe(&METRIC_SNAP_SAVE_SECONDS,
+                   server->clock->monotonic_ns(server->clock->ctx) - start);
     if (rc == 0) {
         rc = wal_save_mark(server->wal, &job->mark);
     }

@@ -9,6 +9,7 @@
 #include "base/plant.h"
 #include "engine/server/compactor.h"
 #include "engine/server/corrupt.h"
+#include "engine/server/metrics.h"
 #include "engine/server/links.h"
 #include "engine/server/snapshot.h"
 
@@ -141,6 +142,9 @@ static void finish_compaction(struct server *server, void *ctx)
     if (mvcc_compacting(server->mvcc)) {
         return; /* another one began meanwhile: its end answers all */
     }
+    metric_observe(&METRIC_COMPACTION_MS,
+                   (server_now_ms(server) - server->compaction_began_ms) * 1000000000u);
+    metric_set(&METRIC_COMPACTION_LAST, server->clock->wall_ns(server->clock->ctx) / 1000000000);
     LOG_INFO("finished scheduled compaction",
              LOG_I64("compact-revision", mvcc_compact_revision(server->mvcc)));
     while (!list_empty(&server->compaction_waiters)) {
@@ -219,6 +223,9 @@ static void on_tick(void *ctx)
     uint64_t now = server_now_ms(server);
     if (now > server->last_tick_ms + LEADERSHIP_SURE_TICKS * interval) {
         server->leadership_doubted = true;
+    }
+    if (now > server->last_tick_ms + 2 * interval && atomic_load(&server->shared.is_leader)) {
+        metric_add(&METRIC_HEARTBEAT_FAILURES, 1); /* they go out with the tick */
     }
     server->last_tick_ms = now;
     raft_tick(server->raft);

@@ -454,6 +454,41 @@ def downgrade(suite):
     suite.check("and goes up again", wait_for(lambda: etcds.cluster_version(m) == "3.6.0", 20))
 
 
+def paths(suite):
+    m = Member(suite, "m1").start()
+    get = lambda path: ask("GET", m.client + path)  # noqa: E731
+    suite.equal("/livez", get("/livez"), (200, "ok\n"))
+    suite.equal("/livez tells on request", get("/livez?verbose"), (200, "[+]serializable_read ok\nok\n"))
+    for name in ("data_corruption", "serializable_read", "linearizable_read", "non_learner"):
+        suite.equal(f"/readyz/{name}", get("/readyz/" + name), (200, "ok\n"))
+        suite.check(f"/readyz without {name}", name not in get(f"/readyz?verbose&exclude={name}")[1])
+    suite.equal("/readyz/nothing", get("/readyz/nothing")[0], 404)
+    suite.equal("/health", json.loads(get("/health?serializable=true")[1]), {"health": "true", "reason": ""})
+    suite.equal("/debug/vars", json.loads(get("/debug/vars")[1])["raft.status"]["raftState"], "StateLeader")
+    for path in ("/", "/v2/keys", "/config/local/log", "/debug/pprof/heap"):
+        suite.equal(f"{path} is nothing", get(path)[0], 404)
+
+
+def metric_names(suite):
+    m = Member(suite, "m1").start()
+    post(m, "/v3/lease/grant", {"TTL": "60"})
+    m.ctl("put", "k", "v")
+    m.ctl("get", "k")
+    m.ctl("defrag")
+    post(m, "/v3/maintenance/hash", {})
+    time.sleep(0.6)
+    types = dict(line.split()[2:4] for line in ask("GET", m.client + "/metrics")[1].splitlines() if line.startswith("# TYPE"))
+    with open(os.path.join(quorate.ROOT, "tests/data/metrics-3.6.14.txt"), encoding="utf-8") as file:
+        wanted = [line.split() for line in file if not line.startswith("#")]
+    for name, kind, *left_out in wanted:
+        suite.equal(f"metric {name}", types.get(name), None if left_out else kind)
+    for name in ("process_cpu_seconds_total", "process_open_fds", "process_max_fds", "process_start_time_seconds",
+                 "process_virtual_memory_bytes", "process_resident_memory_bytes"):
+        suite.check(name, m.metric(name) is not None and m.metric(name) >= 0)
+    suite.check("the process began a moment ago", abs(m.metric("process_start_time_seconds") - time.time()) < 120)
+    suite.check("puts are timed", m.metric('etcd_server_apply_duration_seconds_count{op="Put",success="true",version="v3"}') == 1)
+
+
 if __name__ == "__main__":
     sys.exit(Suite("engine-gateway").run([same_as_etcd, streams, hostile, access, with_users, locks, elections, corruption,
-                                          compaction_hashes, downgrade]))
+                                          compaction_hashes, downgrade, paths, metric_names]))

@@ -144,7 +144,7 @@ int process_wait_signal(struct completion *done)
 
 void process_usage(struct process_usage *out_usage)
 {
-    *out_usage = (struct process_usage){-1, -1, -1};
+    *out_usage = (struct process_usage){-1, -1, -1, -1, -1, -1};
 }
 
 /* ---- channels ---- */
