@@ -14,6 +14,8 @@
 #include "base/assert.h"
 #include "base/tls/internal.h"
 
+#define READ_ON_BYTES 16384u
+
 /* ---- the socket ---- */
 
 static int socket_write(BIO *bio, const char *data, int size)
@@ -176,6 +178,9 @@ static ssize_t tls_read(struct stream_transport *base, int fd, void *out, size_t
             break;
         }
         done += got;
+        if (done < READ_ON_BYTES && SSL_has_pending(transport->ssl) == 0) {
+            break; /* so little at once was all: asking again would cost a call for nothing */
+        }
     }
     return (ssize_t)done;
 }

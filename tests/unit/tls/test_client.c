@@ -8,9 +8,11 @@
 
 #include <cmocka.h>
 
+#include <netinet/in.h>
 #include <openssl/pem.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -238,6 +240,75 @@ static void a_refused_client_hears_why(void **state)
     assert_refused(&out, "remote error: tls: ");
 }
 
+/* A server that answers one request with a body up to the end of the connection. */
+struct cutter {
+    struct pki_cert cert;
+    int listening;
+    bool says_goodbye;
+};
+
+static void *cut_one(void *ctx)
+{
+    static const char ANSWER[] = "HTTP/1.1 200 OK\r\n\r\nhalf";
+    const struct cutter *cutter = ctx;
+    char request[1024];
+    SSL_CTX *context = SSL_CTX_new(TLS_server_method());
+    SSL_CTX_use_certificate(context, cutter->cert.cert);
+    SSL_CTX_use_PrivateKey(context, cutter->cert.key);
+    SSL *ssl = SSL_new(context);
+    int fd = accept(cutter->listening, NULL, NULL);
+    SSL_set_fd(ssl, fd);
+    if (SSL_accept(ssl) == 1 && SSL_read(ssl, request, sizeof(request)) > 0) {
+        SSL_write(ssl, ANSWER, sizeof(ANSWER) - 1);
+        if (cutter->says_goodbye) {
+            SSL_shutdown(ssl);
+        }
+    }
+    SSL_free(ssl);
+    SSL_CTX_free(context);
+    close(fd);
+    return NULL;
+}
+
+/* Dials such a server; gives the code of the exchange. */
+static int dial_cutter(struct world *world, struct cutter *cutter, bool says_goodbye)
+{
+    const struct tls_config config = trusting();
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t size = sizeof(address);
+    pthread_t thread;
+    struct dialled out;
+    uint16_t number = world->number;
+    cutter->says_goodbye = says_goodbye;
+    cutter->listening = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(bind(cutter->listening, (struct sockaddr *)&address, size), 0);
+    assert_int_equal(listen(cutter->listening, 1), 0);
+    assert_int_equal(getsockname(cutter->listening, (struct sockaddr *)&address, &size), 0);
+    assert_int_equal(pthread_create(&thread, NULL, cut_one, cutter), 0);
+    world->number = ntohs(address.sin_port);
+    dial(world, &config, "127.0.0.1", &out);
+    world->number = number;
+    pthread_join(thread, NULL);
+    close(cutter->listening);
+    assert_string_equal(out.body, "half");
+    return out.code;
+}
+
+static void a_connection_that_is_cut_is_no_end_of_an_answer(void **state)
+{
+    (void)state;
+    const struct pki_request request = good();
+    struct cutter cutter = {0};
+    pki_make(&cutter.cert, &request);
+    const struct world_options options = {
+        .tls = {.cert_file = client.cert_path, .key_file = client.key_path}};
+    struct world *world = world_start(&options);
+    assert_int_equal(dial_cutter(world, &cutter, true), 0);
+    assert_int_equal(dial_cutter(world, &cutter, false), E_TRUNCATED);
+    world_stop(world);
+    pki_free(&cutter.cert);
+}
+
 /* ---- configurations ---- */
 
 static void assert_unusable(const struct tls_config *config, const char *part)
@@ -366,6 +437,7 @@ int main(void)
         cmocka_unit_test(a_revoked_server_is_refused),
         cmocka_unit_test(any_server_will_do_when_asked_to_skip),
         cmocka_unit_test(a_refused_client_hears_why),
+        cmocka_unit_test(a_connection_that_is_cut_is_no_end_of_an_answer),
         cmocka_unit_test(files_that_cannot_be_used_are_named),
         cmocka_unit_test(keys_with_a_password_are_refused_without_asking),
         cmocka_unit_test(a_weak_key_of_our_own_is_refused),
