@@ -41,8 +41,6 @@
     X(17, segment_name_not_flushed, "a new log segment's directory entry is not flushed",          \
       "etcd #14890")                                                                               \
     X(18, flush_error_ignored, "a failed flush is taken for a good one", "fsyncgate")              \
-    X(19, rot_taken_for_torn, "rot below the durable end is cut like a torn tail",                 \
-      "protocol-aware recovery, FAST'18")                                                          \
     X(20, suspect_votes, "a member that lost durable entries votes and acknowledges",              \
       "protocol-aware recovery, FAST'18")                                                          \
     X(21, checksum_ignored, "records of the log are not checked", "etcd's WAL before crc chains")  \
@@ -70,7 +68,7 @@
       "etcd PR 20615")                                                                             \
     X(35, lease_short_after_promotion, "a new leader takes leases for expired",                    \
       "etcd #13508, #14253")                                                                       \
-    X(36, lease_takes_moved_key, "a key that moves to another lease stays with the old one",       \
+    X(36, lease_takes_moved_key, "a key that left its lease is taken with it all the same",        \
       "etcd lessor attach and detach")                                                             \
     X(37, compaction_drops_newest, "compaction removes a key's newest version at the mark",        \
       "etcd compaction, keyIndex.keep")                                                            \

@@ -209,7 +209,7 @@ static void lessor_attach(void *ctx, struct bytes key, int64_t id)
     struct lessor *lessor = ctx;
     struct lease_item *old = map_get(&lessor->items, key);
     if (old != NULL) {
-        if (old->lease->id == id || PLANT(lease_takes_moved_key)) {
+        if (old->lease->id == id) {
             return;
         }
         item_drop(lessor, old);
@@ -232,7 +232,7 @@ static void lessor_detach(void *ctx, struct bytes key, int64_t id)
     struct lessor *lessor = ctx;
     struct lease_item *item = map_get(&lessor->items, key);
     /* A key that moved to another lease must not lose that one. */
-    if (item != NULL && item->lease->id == id) {
+    if (item != NULL && item->lease->id == id && !PLANT(lease_takes_moved_key)) {
         item_drop(lessor, item);
     }
 }

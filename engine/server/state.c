@@ -161,7 +161,10 @@ static void compact_some(struct server *server)
     if (server->installing || !mvcc_compacting(server->mvcc)) {
         return;
     }
-    if (mvcc_compact_slice(server->mvcc, server->batch, COMPACT_KEYS_PER_TURN)) {
+    size_t keys = server->config->compact_keys_per_turn == 0
+                      ? COMPACT_KEYS_PER_TURN
+                      : (size_t)server->config->compact_keys_per_turn;
+    if (mvcc_compact_slice(server->mvcc, server->batch, keys)) {
         batch_cut_then(server, finish_compaction, NULL);
     } else {
         loop_timer_set(&server->compact_timer, 1); /* let others have their turn */

@@ -14,7 +14,6 @@
 
 #include "base/alloc.h"
 #include "base/assert.h"
-#include "base/plant.h"
 
 #define ADVICE_REPLACE                                                                             \
     "remove this member and add it anew, or restore its data directory from a backup"
@@ -331,12 +330,6 @@ static int judge(struct wal_scan *scan, struct err *err)
     }
     if (scan->marker != NULL) {
         scan->contents.tail = judge_by_mark(scan);
-        if (PLANT(rot_taken_for_torn) && scan->contents.tail == WAL_TAIL_SUSPECT) {
-            scan->contents.tail = WAL_TAIL_CUT;
-            scan->contents.hard_state.commit =
-                BASE_MIN(scan->contents.hard_state.commit,
-                         scan->contents.mark.index + scan->contents.entry_count);
-        }
         if (scan->marker->suspect && scan->contents.tail != WAL_TAIL_SUSPECT) {
             if (scan->contents.tail == WAL_TAIL_CLEAN) {
                 text_end(scan, "suspect since an earlier start, not caught up yet");

@@ -54,6 +54,7 @@ static void adjust(void *ctx, struct server_config *config)
     config->snapshot_catchup_entries = options->catchup_entries;
     config->wal_segment_bytes = options->segment_bytes;
     config->raft_message_bytes = options->message_bytes;
+    config->compact_keys_per_turn = options->compact_keys;
     config->heartbeat_ms = options->heartbeat_ms;
     config->election_ms = options->election_ms;
     config->backend_batch_interval_ms = options->batch_ms;

@@ -13,7 +13,7 @@
 /* How all members are configured; adjusted from the seed. */
 struct members_options {
     int voters; /* at the start */
-    uint64_t snapshot_count, catchup_entries, segment_bytes, message_bytes;
+    uint64_t snapshot_count, catchup_entries, segment_bytes, message_bytes, compact_keys;
     int64_t heartbeat_ms, election_ms, batch_ms;
 };
 

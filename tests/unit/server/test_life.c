@@ -243,18 +243,6 @@ static void an_initial_cluster_that_cannot_be_read_is_named(void **state)
     life_free(life);
 }
 
-static void a_peer_url_that_needs_tls_is_named(void **state)
-{
-    (void)state;
-    struct life *life = life_new();
-    char *cluster = str_printf(
-        "--initial-cluster=default=http://127.0.0.1:%u,other=https://127.0.0.1:1", life->peer_port);
-    const char *extra[] = {cluster, "--initial-cluster-state=existing", NULL};
-    expect_failure(life, extra, "TLS");
-    mem_free(cluster);
-    life_free(life);
-}
-
 static void a_cluster_to_join_that_nobody_answers_for_is_named(void **state)
 {
     (void)state;
@@ -312,7 +300,6 @@ int main(void)
         cmocka_unit_test(a_port_in_use_is_named),
         cmocka_unit_test(a_name_that_is_not_in_the_initial_cluster_is_named),
         cmocka_unit_test(an_initial_cluster_that_cannot_be_read_is_named),
-        cmocka_unit_test(a_peer_url_that_needs_tls_is_named),
         cmocka_unit_test(a_cluster_to_join_that_nobody_answers_for_is_named),
         cmocka_unit_test(a_data_directory_that_cannot_be_made_is_named),
         cmocka_unit_test(a_store_that_was_lost_is_named),
