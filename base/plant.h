@@ -72,7 +72,6 @@
       "etcd lessor attach and detach")                                                             \
     X(37, compaction_drops_newest, "compaction removes a key's newest version at the mark",        \
       "etcd compaction, keyIndex.keep")                                                            \
-    X(38, compaction_mark_late, "a compaction is marked only when it is finished", "etcd #17780")  \
     X(39, compaction_drops_delete, "a delete at the compacted revision is removed",                \
       "etcd #18089, #19179")                                                                       \
     X(40, watch_progress_early, "progress is told ahead of events", "etcd #15220")                 \

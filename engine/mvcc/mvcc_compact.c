@@ -2,7 +2,6 @@
 /* Compaction: the mark moves at once, history is trimmed key by key in slices. */
 #include "base/alloc.h"
 #include "base/assert.h"
-#include "base/plant.h"
 #include "engine/mvcc/mvcc_state.h"
 
 static void put_mark(struct store_batch *batch, const char *name, int64_t revision)
@@ -21,9 +20,7 @@ int mvcc_compact(struct mvcc *mvcc, struct store_batch *batch, int64_t revision)
     if (revision > mvcc->revision) {
         return E_FUTURE;
     }
-    if (!PLANT(compaction_mark_late)) {
-        put_mark(batch, MVCC_META_SCHEDULED_COMPACT, revision);
-    }
+    put_mark(batch, MVCC_META_SCHEDULED_COMPACT, revision);
     mvcc->compact_revision = revision;
     mvcc->compact_target = revision;
     buf_clear(&mvcc->compact_next); /* one that still runs starts over with the higher revision */

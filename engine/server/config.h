@@ -69,7 +69,8 @@ struct server_config {
     bool compact_hash_check, initial_corrupt_check;
     bool strict_reconfig_check, pre_vote, unsafe_no_fsync, force_new_cluster;
     /* No flags: small values let tests reach rare paths. 0: the default. */
-    uint64_t compact_keys_per_turn; /* no flag; 0: COMPACT_KEYS_PER_TURN */
+    /* No flags, 0 is the default: small ones take the simulator to rare places. */
+    uint64_t compact_keys_per_turn, watch_pull_bytes, watch_cache_bytes;
     uint64_t raft_message_bytes; /* of entries in one append, no flag; 0: the core's default */
     uint64_t wal_segment_bytes;
     size_t tail_bytes_max;

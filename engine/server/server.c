@@ -467,6 +467,7 @@ static int server_start(struct server *server, struct err *err)
     }
     const struct watch_config watch = {.cluster_id = server->cluster_id,
                                        .member_id = server->member_id,
+                                       .cache_bytes = (size_t)server->config->watch_cache_bytes,
                                        .fragment_bytes = (size_t)server->config->max_request_bytes +
                                                          PROTO_RECV_OVERHEAD_BYTES,
                                        .seed = rng_next(&server->rng)};

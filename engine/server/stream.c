@@ -94,8 +94,11 @@ static void stream_queue_pull(struct server *server, struct stream_state *stream
 static void stream_pull(struct server *server, struct stream_state *stream)
 {
     struct buf out;
+    size_t pull_bytes = server->config->watch_pull_bytes == 0
+                            ? PULL_BYTES
+                            : (size_t)server->config->watch_pull_bytes;
     buf_init(&out, BUF_NO_LIMIT);
-    int rc = watch_stream_pull(stream->watch, PULL_BYTES, &out, &stream->more);
+    int rc = watch_stream_pull(stream->watch, pull_bytes, &out, &stream->more);
     if (rc != 0) {
         server_fatal(server, "failed to read the history of the key space", err_code_text(rc));
     }
@@ -229,11 +232,11 @@ void rpc_health_watch(struct server *server, struct request *request)
     Grpc__Health__V1__HealthCheckResponse response = GRPC__HEALTH__V1__HEALTH_CHECK_RESPONSE__INIT;
     struct buf body;
     buf_init(&body, BUF_NO_LIMIT);
-    const char *service =
-        ((const Grpc__Health__V1__HealthCheckRequest *)request->message)->service;
-    response.status = service == NULL || *service == '\0'
-                          ? GRPC__HEALTH__V1__HEALTH_CHECK_RESPONSE__SERVING_STATUS__SERVING
-                          : GRPC__HEALTH__V1__HEALTH_CHECK_RESPONSE__SERVING_STATUS__SERVICE_UNKNOWN;
+    const char *service = ((const Grpc__Health__V1__HealthCheckRequest *)request->message)->service;
+    response.status =
+        service == NULL || *service == '\0'
+            ? GRPC__HEALTH__V1__HEALTH_CHECK_RESPONSE__SERVING_STATUS__SERVING
+            : GRPC__HEALTH__V1__HEALTH_CHECK_RESPONSE__SERVING_STATUS__SERVICE_UNKNOWN;
     (void)stream_open(server, request);
     (void)proto_pack_append(&response.base, &body);
     stream_reply(server, request->handle, &body, false);

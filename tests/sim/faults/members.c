@@ -55,6 +55,8 @@ static void adjust(void *ctx, struct server_config *config)
     config->wal_segment_bytes = options->segment_bytes;
     config->raft_message_bytes = options->message_bytes;
     config->compact_keys_per_turn = options->compact_keys;
+    config->watch_pull_bytes = options->pull_bytes;
+    config->watch_cache_bytes = options->cache_bytes;
     config->heartbeat_ms = options->heartbeat_ms;
     config->election_ms = options->election_ms;
     config->backend_batch_interval_ms = options->batch_ms;

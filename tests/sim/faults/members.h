@@ -14,6 +14,7 @@
 struct members_options {
     int voters; /* at the start */
     uint64_t snapshot_count, catchup_entries, segment_bytes, message_bytes, compact_keys;
+    uint64_t pull_bytes, cache_bytes; /* of watches */
     int64_t heartbeat_ms, election_ms, batch_ms;
 };
 

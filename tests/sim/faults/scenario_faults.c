@@ -187,6 +187,8 @@ static void draw_members(struct rng *rng, struct members_options *out)
         .segment_bytes = ONE_OF(rng, 16, 16, 64, 256) * 1024,
         .message_bytes = ONE_OF(rng, 0, 0, 100, 400, 2000),
         .compact_keys = ONE_OF(rng, 0, 1, 3, 10),
+        .pull_bytes = ONE_OF(rng, 0, 1, 300, 3000),
+        .cache_bytes = ONE_OF(rng, 0, 200, 2000),
         .heartbeat_ms = 100,
         .election_ms = (int64_t)ONE_OF(rng, 1000, 1000, 500),
         .batch_ms = (int64_t)ONE_OF(rng, 10, 100, 100, 1000, 3000),
