@@ -177,7 +177,7 @@ void admin_ask_hashes(void)
     request.revision = workload_revision(run_workload());
     admin.hashes_asked = admin.hashes_answered = 0;
     for (int slot = 0; slot < SIM_NODES_MAX; slot++) {
-        if (member_is_ready(slot)) {
+        if (member_is_wanted(slot) && member_is_ready(slot)) {
             admin.hashes_asked++;
             begin(slot, "/etcdserverpb.Maintenance/HashKV", &request.base, CALL_NS, on_hash, NULL);
         }

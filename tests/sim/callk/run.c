@@ -334,6 +334,11 @@ void member_power_cut(int slot)
     run.slots[slot].judged_life = sim_life(slot);
 }
 
+bool member_is_wanted(int slot)
+{
+    return run.slots[slot].is_wanted;
+}
+
 bool member_is_ready(int slot)
 {
     const struct server *server = runs(slot) ? sim_node_server(slot) : NULL;
@@ -389,7 +394,7 @@ int leader_now(void)
 int pick_running(void)
 {
     int found = SIM_NOBODY;
-    for (int slot = SIM_NODES_MAX - 1; slot >= 0; slot--) {
+    for (int slot = 0; slot < SIM_NODES_MAX; slot++) { /* a newcomer, who may be a learner, last */
         bool is_better = found == SIM_NOBODY || found == run.scenario->faulty;
         if (run.slots[slot].is_wanted && member_is_ready(slot) && is_better) {
             found = slot;

@@ -95,6 +95,7 @@ void member_power_cut(int slot);
 void member_joins(int slot, const char *initial_cluster); /* starts one that was added */
 void member_leaves(int slot); /* it is no member any more: it stops by itself, or is stopped */
 bool member_is_ready(int slot);
+bool member_is_wanted(int slot); /* it should run, whether it does or not */
 void wait_ready(int slot);
 void wait_caught_up(int slot);
 void wait_ms(uint64_t ms);
