@@ -171,6 +171,9 @@ int bolt_import(const struct disk_seam *disk, const char *path, const char *dir,
 {
     struct importer importer = {.disk = disk, .path = path, .err = err};
     int rc = check_absent(disk, dir);
+    if (rc == E_EXISTS) {
+        return err_set(err, rc, "import %s: %s is already there", path, dir);
+    }
     if (rc != 0) {
         return err_set(err, rc, "import %s: %s: %s", path, dir, err_code_text(rc));
     }
