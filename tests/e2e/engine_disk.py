@@ -57,6 +57,8 @@ def with_mounts(part):
         mounts = Mounts(suite)
         try:
             part(suite, mounts)
+        except FileNotFoundError as error:
+            suite.skip(part.__name__, f"{error.filename} is not on this machine")
         except subprocess.CalledProcessError as error:
             suite.skip(part.__name__, f"{error}: {(error.stderr or b'').decode().strip()}")
         finally:
