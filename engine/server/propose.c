@@ -21,7 +21,7 @@ static uint64_t request_timeout_ms(const struct server *server)
  */
 uint64_t next_request_id(struct server *server)
 {
-    if (server->request_prefix == 0) {
+    if (server->request_count == 0) { /* the prefix may be 0: the id ends so in one of 65,536 */
         uint64_t ms = (uint64_t)(server->clock->wall_ns(server->clock->ctx) / 1000000);
         server->request_prefix = server->member_id << 48;
         server->request_count = (ms & 0xffffffffffu) << 8;
