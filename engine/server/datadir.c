@@ -12,6 +12,8 @@
 
 #define STORE_NAME "store"
 #define OLD_NAME   "store.old"
+/* Of a path like DATA/member/snap: all three may be ours. */
+#define OWN_FOLDERS 3u
 
 static void ignore_name(void *ctx, const char *name)
 {
@@ -40,6 +42,15 @@ static int make_durably(const struct disk_seam *disk, const char *path, bool is_
     return rc == E_PERMISSION ? 0 : rc; /* a folder that we may not list cannot be flushed */
 }
 
+static size_t slash_count(const char *path)
+{
+    size_t count = 0;
+    for (; *path != '\0'; path++) {
+        count += *path == '/' ? 1 : 0;
+    }
+    return count;
+}
+
 int datadir_make(const struct disk_seam *disk, const char *dir, struct err *err)
 {
     char *path = str_dup(dir);
@@ -51,7 +62,7 @@ int datadir_make(const struct disk_seam *disk, const char *dir, struct err *err)
         char ended = *at;
         *at = '\0';
         const char *rest = ended == '\0' ? "" : at + 1;
-        rc = make_durably(disk, path, strchr(rest, '/') == NULL);
+        rc = make_durably(disk, path, slash_count(rest) <= OWN_FOLDERS - 2);
         *at = ended;
         if (ended == '\0') {
             break;
