@@ -109,6 +109,7 @@ struct request {
     uint64_t deadline_ms;
     struct raft_payload *payload; /* proposed bytes, while they wait for a leader; one reference */
     bool is_conf_change;
+    bool must_lead; /* given up rather than passed on to another leader */
     struct list link; /* proposals without leader, or reads waiting for a round */
     /* Called instead of an answer for REQUEST_INTERNAL; may be NULL. */
     void (*on_done)(struct server *server, struct request *request, enum etcd_error error);

@@ -105,6 +105,12 @@ static bool must_refuse(struct server *server, struct request *request)
  * membership for the end of the one before it, which would make an empty entry of it. */
 static void propose_now(struct server *server, struct request *request)
 {
+    struct raft_status status;
+    raft_status(server->raft, &status);
+    if (request->must_lead && status.role != RAFT_LEADER) {
+        request_fail(server, request, ETCD_ERR_LEASE_NOT_PRIMARY);
+        return;
+    }
     if (request->is_conf_change && raft_has_pending_conf_change(server->raft) &&
         !PLANT(overlapping_changes)) {
         list_append(&server->proposals, &request->link);

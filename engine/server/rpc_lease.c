@@ -273,6 +273,8 @@ void leases_check(struct server *server)
         struct request *request = request_internal(revoke_done);
         revoke.id = ids[i];
         request->number_signed = ids[i];
+        /* Who leads now may have renewed it: the word of a leader that was deposed ends here. */
+        request->must_lead = !PLANT(lease_kept_after_demotion);
         metric_add(&METRIC_LEASE_EXPIRED, 1);
         propose_message(server, request, FIELD_LEASE_REVOKE, &revoke.base);
     }
