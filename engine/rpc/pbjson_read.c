@@ -503,7 +503,7 @@ static int on_start_map(void *ctx)
 {
     struct reader *reader = ctx;
     const ProtobufCMessageDescriptor *descriptor = reader->descriptor;
-    if (reader->depth + reader->skipping >= PBJSON_DEPTH_MAX && !FUZZ_PLANT(pbjson_depth)) {
+    if (reader->depth + reader->skipping >= PBJSON_DEPTH_MAX) {
         return too_deep(reader);
     }
     if (is_skipped(reader)) {
