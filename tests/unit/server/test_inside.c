@@ -595,7 +595,10 @@ static void put_one_and_commit(struct rig *rig)
     struct outcome outcome = {0};
     rig_run(rig, 5);
     rpc_put(rig->server, put_of(&outcome, "k", 10));
-    for (int i = 0; i < 100 && rig->server->store_index < rig->server->applied_index; i++) {
+    /* As long as a busy machine may take for a flush. */
+    for (int i = 0; i < 4000 && (outcome.ok_count == 0 ||
+                                 rig->server->store_index < rig->server->applied_index);
+         i++) {
         rig_run(rig, 1);
         usleep(5000);
     }
