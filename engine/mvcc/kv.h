@@ -65,7 +65,8 @@ int kv_compact(const struct kv_env *env, struct store_batch *batch, int64_t revi
 
 /* ---- a large range in slices (also RangeStream) ---- */
 
-/* One range in progress; holds a pin on its revision. Borrows request until kv_range_end. */
+/* One range in progress; holds a pin on its revision until kv_range_unpin. Borrows request until
+ * kv_range_end. */
 struct kv_range_job {
     const Etcdserverpb__RangeRequest *request;
     int64_t revision;        /* that it reads at */
@@ -75,12 +76,23 @@ struct kv_range_job {
     bool more;
     bool counted; /* count is known: stop at the limit */
     bool done;
-    struct buf next_key; /* where the next slice starts */
+    bool pinned;
+    struct buf next_key;        /* where the next slice starts */
+    struct kv_range_rows *rows; /* sorted or filtered: where the keys of the answer are */
 };
 
-/* Starts. Requests that need sorting or filtering are carried out whole by the first slice. */
+/* True for requests with an order or a filter of their own: all keys are looked at before the first
+ * one is emitted, and 24 bytes for each that passes are held until the end. */
+bool kv_range_is_sorted(const Etcdserverpb__RangeRequest *request);
+
+/* Starts. The first slices of a sorted one give nothing. */
 int kv_range_begin(const struct kv_env *env, const Etcdserverpb__RangeRequest *request,
                    struct kv_range_job *out_job);
+
+/* For a job that may take long: compactions no longer wait for it, and the next slice after one
+ * that passed its revision gives ETCD_ERR_COMPACTED. env may hold another key space from then on.
+ */
+void kv_range_unpin(const struct kv_env *env, struct kv_range_job *job);
 
 /* Appends kvs of up to key_budget keys (and stops after byte_budget bytes). When job->done, more
  * and count are final; kv_range_append_tail writes them. */
@@ -90,7 +102,13 @@ int kv_range_slice(const struct kv_env *env, struct kv_range_job *job, size_t ke
 /* Appends fields more=3 and count=4 of a finished job. */
 void kv_range_append_tail(const struct kv_range_job *job, struct buf *out);
 
+/* A finished job gives the same once more: the first time told how large it is. */
+void kv_range_restart(struct kv_range_job *job);
+
 /* Ends the job, finished or not. */
 void kv_range_end(const struct kv_env *env, struct kv_range_job *job);
+
+/* The same when its key space, and the pin with it, is gone. */
+void kv_range_forget(struct kv_range_job *job);
 
 #endif

@@ -233,6 +233,19 @@ static void slices_of_a_range_join_to_the_same_answer_whatever_happens_in_betwee
 
         assert_string_equal(describe(&body, &text), RANGES[i].want);
         assert_int_equal(job.header_revision, 8);
+
+        struct buf again;
+        buf_init(&again, BUF_NO_LIMIT);
+        world_put(&bench.world, "cc", "newer");
+        kv_range_restart(&job);
+        while (!job.done) {
+            assert_int_equal(kv_range_slice(&bench.env, &job, 2, 3, &again), 0);
+        }
+        kv_range_append_tail(&job, &again);
+        assert_int_equal(again.size, body.size);
+        assert_memory_equal(again.data, body.data, body.size);
+        buf_free(&again);
+
         kv_range_end(&bench.env, &job);
         world_compact_all(&bench.world);
         assert_false(mvcc_compacting(bench.world.mvcc));
