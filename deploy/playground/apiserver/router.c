@@ -6,10 +6,10 @@
 
 #include "apiserver.h"
 #include "base/alloc.h"
+#include "base/yaml.h"
 #include "discovery.h"
 #include "proto.h"
 #include "table.h"
-#include "yaml_json.h"
 
 #define PATH_PARTS_MAX 12u
 
@@ -225,7 +225,7 @@ static bool read_body(struct call *call)
         }
     } else {
         call->body = strstr(type, "yaml") != NULL
-                         ? yaml_parse((const char *)text.data, text.size, &err)
+                         ? json_parse_yaml((const char *)text.data, text.size, &err)
                          : json_parse((const char *)text.data, text.size, &err);
     }
     if (call->body == NULL) {

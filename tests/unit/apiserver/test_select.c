@@ -8,9 +8,9 @@
 
 #include <cmocka.h>
 
+#include "base/yaml.h"
 #include "deploy/playground/apiserver/jsonpath.h"
 #include "deploy/playground/apiserver/select.h"
-#include "deploy/playground/apiserver/yaml_json.h"
 #include "lib_json.h"
 
 static bool matches_labels(const char *text)
@@ -137,11 +137,11 @@ static void yaml_scalars_have_the_types_of_kubernetes(void **state)
     (void)state;
     static const char TEXT[] = "a: 1\nb: '1'\nc: true\nd: null\ne: [x, 2.5]\nf: {g: off}\nh: 1Gi\n";
     struct err err;
-    struct json *value = yaml_parse(TEXT, strlen(TEXT), &err);
+    struct json *value = json_parse_yaml(TEXT, strlen(TEXT), &err);
     assert_json(value, "{'a':1,'b':'1','c':true,'d':null,'e':['x',2.5],'f':{'g':false},'h':'1Gi'}");
     json_free(value);
-    assert_null(yaml_parse("a: [", 4, &err));
-    assert_null(yaml_parse("", 0, &err));
+    assert_null(json_parse_yaml("a: [", 4, &err));
+    assert_null(json_parse_yaml("", 0, &err));
 }
 
 int main(void)
