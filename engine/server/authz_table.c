@@ -10,6 +10,7 @@
 
 const struct authz_row AUTHZ_ROWS[RPC_COUNT] = {
     [RPC_RANGE] = CHECKED(FIELDS, ANSWERED),
+    [RPC_RANGE_STREAM] = CHECKED(FIELDS, ANSWERED), /* again when users change on its way */
     [RPC_PUT] = CHECKED(FIELDS, APPLIED),
     [RPC_DELETE_RANGE] = CHECKED(FIELDS, APPLIED),
     [RPC_TXN] = CHECKED(FIELDS, APPLIED), /* when it only reads: answered */

@@ -28,6 +28,8 @@
 const struct rpc_spec RPC_SPECS[RPC_COUNT] = {
     [RPC_RANGE] = {KV "Range", GRPC_UNARY, &etcdserverpb__range_request__descriptor, rpc_range,
                    LEARNER_IF_SERIALIZABLE},
+    [RPC_RANGE_STREAM] = {KV "RangeStream", GRPC_SERVER_STREAM,
+                          &etcdserverpb__range_request__descriptor, rpc_range_stream, LEARNER_NO},
     [RPC_PUT] = {KV "Put", GRPC_UNARY, &etcdserverpb__put_request__descriptor, rpc_put, LEARNER_NO},
     [RPC_DELETE_RANGE] = {KV "DeleteRange", GRPC_UNARY,
                           &etcdserverpb__delete_range_request__descriptor, rpc_delete_range,

@@ -7,6 +7,7 @@
 
 enum rpc_method {
     RPC_RANGE,
+    RPC_RANGE_STREAM,
     RPC_PUT,
     RPC_DELETE_RANGE,
     RPC_TXN,
@@ -81,6 +82,7 @@ void rpc_delete_range(struct server *server, struct request *request);
 void rpc_txn(struct server *server, struct request *request);
 void rpc_compact(struct server *server, struct request *request);
 
+void rpc_range_stream(struct server *server, struct request *request);
 void rpc_watch(struct server *server, struct request *request);
 void rpc_health_watch(struct server *server, struct request *request);
 void rpc_lease_keep_alive(struct server *server, struct request *request);

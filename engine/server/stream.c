@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Streams that clients keep open: watches and lease keep-alives. A watch stream is pulled only
- * while its client takes what it was sent, so that a slow client costs its cursors and nothing
- * more.
+ * Streams that clients keep open: watches, ranges in parts and lease keep-alives. A watch stream or
+ * a range is pulled only while its client takes what it was sent, so that a slow client costs its
+ * cursors and nothing more.
  */
 #include "base/alloc.h"
 #include "engine/server/authz.h"
 #include "engine/server/metrics.h"
+#include "engine/server/range_stream.h"
 #include "engine/server/rpc.h"
 #include "health.pb-c.h"
 
@@ -25,6 +26,7 @@ struct stream_state {
     bool paused;         /* its client's next requests wait */
     struct list pull_link;
     struct watch_stream *watch;
+    struct range_stream *range;
     struct list waiting;    /* keep-alives whose lease is being revoked: struct request */
     stream_watch_fn on_own; /* a watch of the server's own, in no table */
     void *on_own_ctx;
@@ -60,6 +62,7 @@ static void stream_drop(struct server *server, struct stream_state *stream)
     if (stream->watch != NULL) {
         watch_stream_free(stream->watch);
     }
+    range_stream_free(server, stream->range);
     list_remove(&stream->pull_link);
     if (stream->on_own == NULL) {
         (void)map_remove_u64(&server->streams, stream->handle);
@@ -86,6 +89,26 @@ static void stream_queue_pull(struct server *server, struct stream_state *stream
     stream->more = true;
     if (stream_has_room(stream) && list_empty(&stream->pull_link)) {
         list_append(&server->pulls, &stream->pull_link);
+    }
+}
+
+/* Moves one part of a range to the I/O thread. */
+static void range_pull(struct server *server, struct stream_state *stream)
+{
+    struct buf out;
+    bool done = false;
+    buf_init(&out, BUF_NO_LIMIT);
+    enum etcd_error error = range_stream_pull(server, stream->range, &out, &done);
+    if (out.size > 0) {
+        stream->unsent_bytes += out.size;
+        stream_reply(server, stream->handle, &out, !done);
+    } else {
+        buf_free(&out);
+    }
+    if (error != ETCD_OK || done) {
+        stream_end(server, stream, error);
+    } else {
+        stream_queue_pull(server, stream);
     }
 }
 
@@ -139,7 +162,11 @@ void streams_pull(struct server *server)
         struct stream_state *stream =
             LIST_ENTRY(server->pulls.next, struct stream_state, pull_link);
         list_remove(&stream->pull_link);
-        stream_pull(server, stream);
+        if (stream->range != NULL) {
+            range_pull(server, stream);
+        } else {
+            stream_pull(server, stream);
+        }
     }
     mvcc_release(server->mvcc);
     if (!list_empty(&server->pulls)) {
@@ -221,6 +248,50 @@ void streams_after_apply(struct server *server)
     int rc = watch_hub_notify(server->watch_hub);
     if (rc != 0) {
         server_fatal(server, "failed to read the newest revisions for watches", err_code_text(rc));
+    }
+}
+
+/* ---- a range in parts ---- */
+
+/* What was written before it began is applied. */
+static void range_stream_now(struct server *server, struct request *request)
+{
+    struct stream_state *stream = stream_find(server, request->handle);
+    if (stream == NULL) {
+        request_free(request); /* its client has gone meanwhile */
+        return;
+    }
+    if (!authz_answer(server, request)) {
+        stream_drop(server, stream);
+        return;
+    }
+    enum etcd_error error = range_stream_new(server, request, &stream->range);
+    if (error != ETCD_OK) {
+        stream_end(server, stream, error);
+        return;
+    }
+    stream_queue_pull(server, stream);
+}
+
+void rpc_range_stream(struct server *server, struct request *request)
+{
+    const Etcdserverpb__RangeRequest *range = (const Etcdserverpb__RangeRequest *)request->message;
+    const char *unsupported = range_stream_unsupported(range);
+    int rc = kv_check_range(range);
+    if (rc != 0) {
+        request_fail(server, request, (enum etcd_error)rc);
+        return;
+    }
+    if (unsupported != NULL) {
+        request_fail_text(server, request, GRPC_UNIMPLEMENTED, unsupported);
+        return;
+    }
+    (void)stream_open(server, request); /* from now on its end is noticed */
+    request->run = range_stream_now;
+    if (range->serializable) {
+        range_stream_now(server, request);
+    } else {
+        read_linearizable(server, request);
     }
 }
 
@@ -389,7 +460,7 @@ void stream_drained(struct server *server, uint64_t handle, size_t bytes)
     if (stream != NULL) {
         ASSERT(bytes <= stream->unsent_bytes);
         stream->unsent_bytes -= bytes;
-        if (stream->watch != NULL && stream->more) {
+        if (stream->more) {
             stream_queue_pull(server, stream);
         }
     }

@@ -483,6 +483,196 @@ static void a_client_that_asks_for_watches_and_reads_nothing_is_held_back(void *
     rig_free(rig);
 }
 
+/* What a range stream has said so far, put together as its client does; its parts are counted. */
+struct parts {
+    Etcdserverpb__RangeResponse *last;
+    struct arena arena;
+    uint32_t count;
+    uint32_t keys;
+    size_t bytes_max; /* of one part */
+    bool finished;
+    enum grpc_code code;
+    int64_t value_revision_max;
+    size_t undrained;
+};
+
+/* Takes the replies that wait. */
+static void parts_take(struct rig *rig, struct parts *parts)
+{
+    for (struct reply *reply = rig->server->replies; reply != NULL; reply = reply->next) {
+        ProtobufCMessage *message;
+        if (reply->handle != STREAM) {
+            continue;
+        }
+        if ((reply->kinds & REPLY_MESSAGE) != 0) {
+            assert_int_equal(proto_unpack(&etcdserverpb__range_stream_response__descriptor,
+                                          buf_bytes(&reply->body), &parts->arena, &message),
+                             0);
+            parts->last = ((Etcdserverpb__RangeStreamResponse *)message)->range_response;
+            parts->count++;
+            for (size_t i = 0; i < parts->last->n_kvs; i++) {
+                Mvccpb__KeyValue *kv = parts->last->kvs[i];
+                char want[16];
+                snprintf(want, sizeof(want), "key-%05u", parts->keys++);
+                assert_memory_equal(kv->key.data, want, kv->key.len);
+                parts->value_revision_max = BASE_MAX(parts->value_revision_max, kv->mod_revision);
+            }
+            parts->bytes_max = BASE_MAX(parts->bytes_max, reply->body.size);
+            parts->undrained += reply->want_drain_notice ? reply->body.size : 0;
+        }
+        if ((reply->kinds & REPLY_FINISH) != 0) {
+            parts->finished = true;
+            parts->code = reply->code;
+        }
+    }
+    replies_drop(rig->server);
+}
+
+/* And says that the client has it all. */
+static void parts_drain(struct rig *rig, struct parts *parts)
+{
+    parts_take(rig, parts);
+    stream_drained(rig->server, STREAM, parts->undrained);
+    parts->undrained = 0;
+}
+
+static void put_keys(struct rig *rig, unsigned count, size_t value_bytes)
+{
+    struct outcome outcome = {0};
+    for (unsigned i = 0; i < count; i++) {
+        char key[16];
+        snprintf(key, sizeof(key), "key-%05u", i);
+        rpc_put(rig->server, put_of(&outcome, key, value_bytes));
+    }
+    for (unsigned i = 0; i < 1000 && outcome.ok_count < (int)count; i++) {
+        rig_run(rig, 1);
+    }
+    assert_int_equal(outcome.ok_count, count);
+}
+
+static struct request *range_stream_of(int64_t limit, bool serializable)
+{
+    Etcdserverpb__RangeRequest range = ETCDSERVERPB__RANGE_REQUEST__INIT;
+    range.key = proto_binary(bytes_of_str("key-"));
+    range.range_end = proto_binary(bytes_of_str("key."));
+    range.serializable = serializable;
+    range.limit = limit;
+    struct request *request = stream_request(&range.base, RPC_RANGE_STREAM);
+    request->run = rpc_range_stream;
+    return request;
+}
+
+static void a_range_comes_in_parts_of_one_revision(void **state)
+{
+    (void)state;
+    struct rig *rig = rig_new();
+    struct parts parts = {0};
+    rig_run(rig, 5);
+    put_keys(rig, 3000, 1000);
+    int64_t begun = mvcc_revision(rig->server->mvcc);
+    arena_init(&parts.arena, BUF_NO_LIMIT);
+    rpc_range_stream(rig->server, range_stream_of(0, true));
+    streams_pull(rig->server);
+    /* Its client reads nothing: no more than the limit and one part is made. */
+    size_t waiting = 0;
+    for (struct reply *reply = rig->server->replies; reply != NULL; reply = reply->next) {
+        waiting += reply->body.size;
+    }
+    assert_in_range(waiting, STREAM_UNSENT_BYTES_MAX, STREAM_UNSENT_BYTES_MAX + 300 * 1024);
+    parts_take(rig, &parts);
+    put_keys(rig, 10, 1); /* goes into a later revision */
+    parts_drain(rig, &parts);
+    for (int i = 0; i < 100 && !parts.finished; i++) {
+        streams_pull(rig->server);
+        parts_drain(rig, &parts);
+    }
+    assert_true(parts.finished);
+    assert_int_equal(parts.code, GRPC_OK);
+    assert_int_equal(parts.keys, 3000);
+    assert_in_range(parts.count, 10, 20);
+    assert_true(parts.bytes_max < 300 * 1024);
+    assert_true(parts.value_revision_max <= begun);
+    assert_int_equal(parts.last->count, 3000);
+    assert_int_equal(parts.last->header->revision, begun);
+    assert_false(parts.last->more);
+    assert_int_equal(rig->server->streams.count, 0);
+    arena_free(&parts.arena);
+    rig_free(rig);
+}
+
+static void a_range_in_parts_keeps_its_limit_and_waits_for_its_read_index(void **state)
+{
+    (void)state;
+    struct rig *rig = rig_new();
+    struct parts parts = {0};
+    rig_run(rig, 5);
+    put_keys(rig, 100, 10);
+    arena_init(&parts.arena, BUF_NO_LIMIT);
+    rpc_range_stream(rig->server, range_stream_of(25, false));
+    streams_pull(rig->server);
+    assert_null(rig->server->replies); /* not confirmed yet */
+    reads_start_round(rig->server);
+    effects_run(rig->server);
+    for (int i = 0; i < 10 && !parts.finished; i++) {
+        streams_pull(rig->server);
+        parts_drain(rig, &parts);
+    }
+    assert_true(parts.finished);
+    assert_int_equal(parts.keys, 25);
+    assert_true(parts.last->more);
+    assert_int_equal(parts.last->count, 100);
+    arena_free(&parts.arena);
+    rig_free(rig);
+}
+
+static void a_compaction_does_not_wait_for_a_range_in_parts(void **state)
+{
+    (void)state;
+    struct rig *rig = rig_new();
+    struct server *server = rig->server;
+    struct parts parts = {0};
+    rig_run(rig, 5);
+    put_keys(rig, 3000, 1000);
+    put_keys(rig, 3000, 1);
+    arena_init(&parts.arena, BUF_NO_LIMIT);
+    struct request *request = range_stream_of(0, true);
+    ((Etcdserverpb__RangeRequest *)request->message)->revision = 3001;
+    rpc_range_stream(server, request);
+    streams_pull(server);
+    parts_drain(rig, &parts);
+    assert_false(parts.finished);
+    int64_t newest = mvcc_revision(server->mvcc);
+    assert_int_equal(mvcc_compact(server->mvcc, server->batch, newest), 0);
+    assert_true(mvcc_compact_slice(server->mvcc, server->batch, 100000));
+    streams_pull(server);
+    parts_drain(rig, &parts);
+    assert_true(parts.finished);
+    assert_int_equal(parts.code, etcd_error_code(ETCD_ERR_COMPACTED));
+    assert_int_equal(server->streams.count, 0);
+    arena_free(&parts.arena);
+    rig_free(rig);
+}
+
+static void a_range_in_parts_whose_client_has_gone_is_forgotten(void **state)
+{
+    (void)state;
+    struct rig *rig = rig_new();
+    rig_run(rig, 5);
+    put_keys(rig, 10, 10);
+    rpc_range_stream(rig->server, range_stream_of(0, false));
+    stream_canceled(rig->server, STREAM);
+    reads_start_round(rig->server);
+    effects_run(rig->server);
+    assert_int_equal(rig->server->streams.count, 0);
+    assert_null(rig->server->replies);
+    rpc_range_stream(rig->server, range_stream_of(0, true));
+    stream_canceled(rig->server, STREAM);
+    assert_int_equal(rig->server->streams.count, 0);
+    streams_pull(rig->server);
+    assert_null(rig->server->replies);
+    rig_free(rig);
+}
+
 static void a_keep_alive_whose_client_has_gone_opens_no_stream(void **state)
 {
     (void)state;
@@ -706,6 +896,10 @@ int main(void)
         cmocka_unit_test(changes_of_the_membership_wait_for_each_other),
         cmocka_unit_test(a_message_that_crosses_with_the_end_of_its_stream_leaves_nothing),
         cmocka_unit_test(a_client_that_asks_for_watches_and_reads_nothing_is_held_back),
+        cmocka_unit_test(a_range_comes_in_parts_of_one_revision),
+        cmocka_unit_test(a_range_in_parts_keeps_its_limit_and_waits_for_its_read_index),
+        cmocka_unit_test(a_compaction_does_not_wait_for_a_range_in_parts),
+        cmocka_unit_test(a_range_in_parts_whose_client_has_gone_is_forgotten),
         cmocka_unit_test(a_keep_alive_whose_client_has_gone_opens_no_stream),
         cmocka_unit_test(a_keep_alive_that_waits_for_a_revoke_asks_the_next_leader),
         cmocka_unit_test(a_leader_that_stood_still_asks_before_it_renews),
