@@ -2,11 +2,12 @@
 /* Kubeconfig files (YAML, read through controller/kube/yaml.h) and the in-cluster configuration. */
 #include "controller/kube/config.h"
 
-#include <openssl/evp.h>
+#include <openssl/crypto.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/base64.h"
 #include "base/json.h"
 #include "controller/kube/file.h"
 #include "controller/kube/yaml.h"
@@ -34,30 +35,27 @@ static const struct json *named(const struct json *list, const char *name)
     return NULL;
 }
 
-static int base64_decode(const char *text, const char *what, char **out_text, struct err *err)
+/* Gives the decoded text; a file written by hand may hold blanks and line ends anywhere. */
+static int data_decode(const char *text, const char *what, char **out_text, struct err *err)
 {
-    size_t size = strlen(text);
-    char *clean = mem_alloc(size + 1);
-    size_t clean_size = 0;
-    size_t padding = 0;
-    for (size_t i = 0; i < size; i++) {
-        if (strchr(" \t\r\n", text[i]) == NULL) {
-            padding += text[i] == '=' ? 1 : 0;
-            clean[clean_size++] = text[i];
+    struct buf clean;
+    struct buf data;
+    buf_init(&clean, BUF_NO_LIMIT);
+    buf_init(&data, BUF_NO_LIMIT);
+    for (; *text != 0; text++) {
+        if (strchr(" \t\r\n", *text) == NULL) {
+            buf_append_byte(&clean, (uint8_t)*text);
         }
     }
-    unsigned char *data = mem_alloc(clean_size + 1);
-    int decoded = clean_size % 4 == 0 && clean_size <= INT32_MAX && padding <= 2
-                      ? EVP_DecodeBlock(data, (unsigned char *)clean, (int)clean_size)
-                      : -1;
-    mem_free(clean);
-    if (decoded < (int)padding) {
-        mem_free(data);
-        return err_set(err, E_INVALID, "%s is not base64", what);
+    int rc = base64_append_decoded(buf_bytes(&clean), BASE64_PADDED, &data)
+                 ? 0
+                 : err_set(err, E_INVALID, "%s is not base64", what);
+    if (rc == 0) {
+        *out_text = str_from(data.data, data.size);
     }
-    *out_text = str_from(data, (size_t)decoded - padding);
-    mem_free(data);
-    return 0;
+    buf_free(&clean);
+    buf_free(&data);
+    return rc;
 }
 
 /* Reads "<key>-data" (base64) or the file named by "<key>"; leaves *out_pem when neither is there.
@@ -70,7 +68,7 @@ static int pem_load(const struct json *from, const char *key, const char *dir, c
     const char *file = json_str(json_get(from, key), "");
     int rc = 0;
     if (data[0] != 0) {
-        rc = base64_decode(data, data_key, out_pem, err);
+        rc = data_decode(data, data_key, out_pem, err);
     } else if (file[0] != 0) {
         char *path = file[0] == '/' ? str_dup(file) : str_printf("%s/%s", dir, file);
         size_t size = 0;

@@ -4,6 +4,7 @@
  * the order inside a record are etcd's, because the bytes and the revision must come out the same.
  */
 #include "base/alloc.h"
+#include "base/base64.h"
 #include "engine/mvcc/auth_table.h"
 #include "engine/proto/codec.h"
 
@@ -47,61 +48,6 @@ void auth_disable(struct auth *auth, struct store_batch *batch)
 
 /* ---- passwords ---- */
 
-static int base64_digit(char c)
-{
-    if (c >= 'A' && c <= 'Z') {
-        return c - 'A';
-    }
-    if (c >= 'a' && c <= 'z') {
-        return c - 'a' + 26;
-    }
-    if (c >= '0' && c <= '9') {
-        return c - '0' + 52;
-    }
-    return c == '+' ? 62 : c == '/' ? 63 : -1;
-}
-
-/* As Go's StdEncoding: padded, line ends are skipped. */
-static bool base64_decode(const char *text, struct buf *out)
-{
-    uint32_t bits = 0;
-    unsigned digits = 0;
-    unsigned padding = 0;
-    for (; *text != '\0'; text++) {
-        if (*text == '\r' || *text == '\n') {
-            continue;
-        }
-        int digit = base64_digit(*text);
-        if (*text == '=' && digits >= 2 && digits + padding < 4) {
-            padding++;
-            continue;
-        }
-        if (digit < 0 || padding > 0) {
-            return false;
-        }
-        bits = bits << 6 | (uint32_t)digit;
-        digits++;
-        if (digits == 4) {
-            buf_append_byte(out, (uint8_t)(bits >> 16));
-            buf_append_byte(out, (uint8_t)(bits >> 8));
-            buf_append_byte(out, (uint8_t)bits);
-            bits = 0;
-            digits = 0;
-        }
-    }
-    if (digits == 0) {
-        return padding == 0;
-    }
-    if (digits + padding != 4) {
-        return false;
-    }
-    buf_append_byte(out, (uint8_t)(digits == 3 ? bits >> 10 : bits >> 4));
-    if (digits == 3) {
-        buf_append_byte(out, (uint8_t)(bits >> 2));
-    }
-    return true;
-}
-
 /* The hash to keep: what the member that was asked has made, or of an entry of etcd before 3.5. */
 static bool password_hash(const struct auth *auth, const char *user, const char *password,
                           const char *hashed, struct buf *out)
@@ -109,7 +55,7 @@ static bool password_hash(const struct auth *auth, const char *user, const char 
     if (*password != '\0' && *hashed == '\0') {
         return auth->hash != NULL && auth->hash(auth->hash_ctx, user, password, out);
     }
-    return base64_decode(hashed, out);
+    return base64_append_decoded(bytes_of_str(hashed), BASE64_PADDED | BASE64_LINES, out);
 }
 
 /* ---- users ---- */

@@ -9,6 +9,7 @@
 #include <yajl/yajl_parse.h>
 
 #include "base/assert.h"
+#include "base/base64.h"
 #include "base/plant.h"
 #include "engine/rpc/pbjson.h"
 
@@ -295,53 +296,16 @@ static bool store_number(const ProtobufCFieldDescriptor *field, void *place, con
     return floats ? store_float(field, place, text, size) : store_integer(field, place, text, size);
 }
 
-static int digit_of(uint8_t c)
-{
-    if (c >= 'A' && c <= 'Z') {
-        return c - 'A';
-    }
-    if (c >= 'a' && c <= 'z') {
-        return c - 'a' + 26;
-    }
-    if (c >= '0' && c <= '9') {
-        return c - '0' + 52;
-    }
-    return c == '+' || c == '-' ? 62 : c == '/' || c == '_' ? 63 : -1;
-}
-
 /*
  * Standard or URL alphabet, not mixed; padded when the text's length is a multiple of four, else
- * without. Line ends are passed over, as Go does. False: it is no base64.
+ * without, as Go's protojson does. False: it is no base64.
  */
-static bool decode_base64(const uint8_t *text, size_t size, uint8_t *out, size_t *out_size)
+static bool decode_base64(struct bytes text, uint8_t *out, size_t *out_size)
 {
-    bool url = false;
-    uint32_t bits = 0;
-    size_t digits = 0;
-    size_t pads = 0;
-    *out_size = 0;
-    for (size_t i = 0; i < size; i++) {
-        url = url || text[i] == '-' || text[i] == '_';
-    }
-    for (size_t i = 0; i < size; i++) {
-        if (text[i] == '\n' || text[i] == '\r') {
-            continue;
-        }
-        if (text[i] == '=') {
-            pads++;
-            continue;
-        }
-        int digit = digit_of(text[i]);
-        if (digit < 0 || pads > 0 || (url && (text[i] == '+' || text[i] == '/'))) {
-            return false;
-        }
-        bits = bits << 6 | (uint32_t)digit;
-        if (++digits % 4 != 1) {
-            out[(*out_size)++] = (uint8_t)(bits >> (digits % 4 == 2 ? 4 : digits % 4 == 3 ? 2 : 0));
-        }
-    }
-    size_t missing = (4 - digits % 4) % 4;
-    return missing != 3 && (size % 4 == 0 ? pads == missing : pads == 0);
+    bool url =
+        memchr(text.data, '-', text.size) != NULL || memchr(text.data, '_', text.size) != NULL;
+    unsigned form = BASE64_LINES | (url ? BASE64_URL : 0u);
+    return base64_decode(text, form | (text.size % 4 == 0 ? BASE64_PADDED : 0u), out, out_size);
 }
 
 static int store_bytes(struct reader *reader, const uint8_t *text, size_t size)
@@ -349,11 +313,11 @@ static int store_bytes(struct reader *reader, const uint8_t *text, size_t size)
     uint8_t *data = NULL;
     size_t decoded = 0;
     if (size > 0) {
-        data = arena_alloc(reader->arena, size);
+        data = arena_alloc(reader->arena, BASE64_DECODED_MAX(size));
         if (data == NULL) {
             return no_memory(reader);
         }
-        if (!decode_base64(text, size, data, &decoded)) {
+        if (!decode_base64(bytes_of(text, size), data, &decoded)) {
             return wrong_value(reader, (const char *)text, size, true);
         }
     }

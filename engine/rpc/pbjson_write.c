@@ -4,34 +4,9 @@
 #include <string.h>
 #include <stdio.h>
 
+#include "base/base64.h"
 #include "base/json.h"
 #include "engine/rpc/pbjson.h"
-
-static const char DIGITS[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-
-static void write_base64(struct buf *out, const uint8_t *data, size_t size)
-{
-    char text[4];
-    buf_append_byte(out, '"');
-    for (size_t at = 0; at < size; at += 3) {
-        size_t left = size - at;
-        uint32_t bits = (uint32_t)data[at] << 16;
-        bits |= left > 1 ? (uint32_t)data[at + 1] << 8 : 0;
-        bits |= left > 2 ? data[at + 2] : 0;
-        text[0] = DIGITS[bits >> 18];
-        text[1] = DIGITS[bits >> 12 & 63];
-        text[2] = '=';
-        text[3] = '=';
-        if (left > 1) {
-            text[2] = DIGITS[bits >> 6 & 63];
-        }
-        if (left > 2) {
-            text[3] = DIGITS[bits & 63];
-        }
-        buf_append(out, text, sizeof(text));
-    }
-    buf_append_byte(out, '"');
-}
 
 static void write_enum(struct buf *out, const ProtobufCFieldDescriptor *field, int32_t number)
 {
@@ -87,7 +62,9 @@ static void write_value(struct buf *out, const ProtobufCFieldDescriptor *field, 
     }
     case PROTOBUF_C_TYPE_BYTES: {
         const ProtobufCBinaryData *data = place;
-        write_base64(out, data->data, data->len);
+        buf_append_byte(out, '"');
+        base64_encode(bytes_of(data->data, data->len), BASE64_PADDED, out);
+        buf_append_byte(out, '"');
         break;
     }
     case PROTOBUF_C_TYPE_MESSAGE:

@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/base64.h"
 #include "base/json.h"
 #include "base/log.h"
 
@@ -46,58 +47,6 @@ struct jwt_signer {
     bool can_sign;
     int64_t ttl_ns;
 };
-
-/* ---- base64url without padding ---- */
-
-static void base64url_append(struct bytes data, struct buf *out)
-{
-    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-    for (size_t i = 0; i < data.size; i += 3) {
-        size_t have = BASE_MIN(data.size - i, (size_t)3);
-        uint32_t bits = (uint32_t)data.data[i] << 16;
-        bits |= have > 1 ? (uint32_t)data.data[i + 1] << 8 : 0;
-        bits |= have > 2 ? (uint32_t)data.data[i + 2] : 0;
-        for (size_t k = 0; k <= have; k++) {
-            buf_append_byte(out, (uint8_t)digits[bits >> (18 - 6 * k) & 63]);
-        }
-    }
-}
-
-static int digit_of(char c)
-{
-    if (c >= 'A' && c <= 'Z') {
-        return c - 'A';
-    }
-    if (c >= 'a' && c <= 'z') {
-        return c - 'a' + 26;
-    }
-    if (c >= '0' && c <= '9') {
-        return c - '0' + 52;
-    }
-    return c == '-' ? 62 : c == '_' ? 63 : -1;
-}
-
-static bool base64url_decode(struct bytes text, struct buf *out)
-{
-    uint32_t bits = 0;
-    unsigned have = 0;
-    if (text.size % 4 == 1) {
-        return false;
-    }
-    for (size_t i = 0; i < text.size; i++) {
-        int digit = digit_of((char)text.data[i]);
-        if (digit < 0) {
-            return false;
-        }
-        bits = bits << 6 | (uint32_t)digit;
-        have += 6;
-        if (have >= 8) {
-            have -= 8;
-            buf_append_byte(out, (uint8_t)(bits >> have));
-        }
-    }
-    return true;
-}
 
 /* ---- options and keys ---- */
 
@@ -467,14 +416,14 @@ bool jwt_sign(const struct jwt_signer *signer, const char *user, uint64_t revisi
     json_write_string(user, strlen(user), &claims);
     buf_append_byte(&claims, '}');
     buf_init(&text, BUF_NO_LIMIT);
-    base64url_append(bytes_of_str(head), &text);
+    base64_encode(bytes_of_str(head), BASE64_URL, &text);
     buf_append_byte(&text, '.');
-    base64url_append(buf_bytes(&claims), &text);
+    base64_encode(buf_bytes(&claims), BASE64_URL, &text);
     bool fine = signer->can_sign && sign(signer, buf_bytes(&text), signature, &size);
     if (fine) {
         buf_append(out, text.data, text.size);
         buf_append_byte(out, '.');
-        base64url_append(bytes_of(signature, size), out);
+        base64_encode(bytes_of(signature, size), BASE64_URL, out);
     }
     buf_free(&text);
     buf_free(&claims);
@@ -485,8 +434,9 @@ static struct json *decode_json(struct bytes part)
 {
     struct buf text;
     buf_init(&text, JWT_BYTES_MAX);
-    struct json *value =
-        base64url_decode(part, &text) ? json_parse((const char *)text.data, text.size, NULL) : NULL;
+    struct json *value = base64_append_decoded(part, BASE64_URL, &text)
+                             ? json_parse((const char *)text.data, text.size, NULL)
+                             : NULL;
     buf_free(&text);
     return value;
 }
@@ -523,7 +473,8 @@ bool jwt_check(const struct jwt_signer *signer, const char *token, int64_t now_n
     json_free(head);
     struct buf signature;
     buf_init(&signature, SIGNATURE_MAX);
-    fine = fine && base64url_decode(bytes_of_str(third + 1), &signature) && !signature.overflowed &&
+    fine = fine && base64_append_decoded(bytes_of_str(third + 1), BASE64_URL, &signature) &&
+           !signature.overflowed &&
            verify(signer, bytes_of(token, (size_t)(third - token)), buf_bytes(&signature));
     buf_free(&signature);
     if (!fine) {

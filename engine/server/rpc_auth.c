@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/base64.h"
 #include "base/log.h"
 #include "engine/server/authz.h"
 #include "engine/server/password.h"
@@ -146,20 +147,6 @@ static void password_start(struct server *server, struct request *request,
 
 /* ---- users with passwords ---- */
 
-static void base64_of(const char *text, char out[PASSWORD_HASH_BYTES / 3 * 4 + 1])
-{
-    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    _Static_assert(PASSWORD_HASH_BYTES % 3 == 0, "no padding");
-    for (size_t i = 0; i < PASSWORD_HASH_BYTES; i += 3) {
-        const uint8_t *in = (const uint8_t *)text + i;
-        uint32_t bits = (uint32_t)in[0] << 16 | (uint32_t)in[1] << 8 | in[2];
-        for (size_t k = 0; k < 4; k++) {
-            *out++ = digits[bits >> (18 - 6 * k) & 63];
-        }
-    }
-    *out = '\0';
-}
-
 static bool is_user_add(const struct request *request)
 {
     return request->message->descriptor == &etcdserverpb__auth_user_add_request__descriptor;
@@ -193,13 +180,15 @@ static const char *password_in(const struct request *request)
 
 static void user_hashed(struct password_job *job)
 {
-    char encoded[PASSWORD_HASH_BYTES / 3 * 4 + 1];
+    struct buf encoded;
     if (!job->fine) {
         request_fail_text(job->server, job->request, GRPC_UNKNOWN, PASSWORD_TOO_LONG);
         return;
     }
-    base64_of(job->hash, encoded);
-    propose_user(job->server, job->request, "", encoded);
+    buf_init(&encoded, BUF_NO_LIMIT);
+    base64_encode(bytes_of(job->hash, PASSWORD_HASH_BYTES), BASE64_PADDED, &encoded);
+    propose_user(job->server, job->request, "", buf_cstr(&encoded));
+    buf_free(&encoded);
 }
 
 /*

@@ -5,7 +5,7 @@
 
 #include "api.h"
 #include "base/alloc.h"
-#include "base64.h"
+#include "base/base64.h"
 #include "meta.h"
 
 #define SERVICE_ADDRESS_COUNT 65534u
@@ -283,7 +283,7 @@ static void admit_secret(struct store *store, const struct json *old, struct jso
     struct json *plain = json_take(object, "stringData");
     for (size_t i = 0; i < json_count(plain); i++) {
         const struct json *value = json_at(plain, i);
-        char *encoded = base64_encode(json_str(value, ""), json_str_size(value));
+        char *encoded = base64_text(bytes_of(json_str(value, ""), json_str_size(value)));
         json_set_str(json_ensure_object(object, "data"), json_key_at(plain, i), encoded);
         mem_free(encoded);
     }

@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
-#include "base64.h"
+#include "base/base64.h"
 #include "meta.h"
 #include "schema.h"
 #include "types.h"
@@ -227,7 +227,7 @@ static struct json *decode_value(const struct field *field, const struct json *s
         return decode_time(field->bytes);
     }
     if (strcmp(format, "byte") == 0) {
-        char *text = base64_encode((const char *)field->bytes.data, field->bytes.size);
+        char *text = base64_text(field->bytes);
         struct json *value = json_string(text);
         mem_free(text);
         return value;

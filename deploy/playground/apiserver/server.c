@@ -13,7 +13,7 @@
 #include "apiserver.h"
 #include "base/alloc.h"
 #include "base/assert.h"
-#include "base64.h"
+#include "base/base64.h"
 #include "tls.h"
 
 #define TOKEN_BYTES    24u
@@ -236,7 +236,7 @@ int apiserver_write_kubeconfig(const struct apiserver *server, const char *path,
     if (rc != 0) {
         return rc;
     }
-    char *ca = base64_encode(pem, strlen(pem));
+    char *ca = base64_text(bytes_of_str(pem));
     char *text = str_printf("apiVersion: v1\n"
                             "kind: Config\n"
                             "clusters:\n"

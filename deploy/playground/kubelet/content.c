@@ -2,29 +2,10 @@
 /* Values out of objects. */
 #include "content.h"
 
-#include <openssl/evp.h>
 #include <string.h>
 
 #include "base/alloc.h"
-
-bool content_decode(const char *text, struct buf *out)
-{
-    size_t size = strlen(text);
-    if (size == 0) {
-        return true;
-    }
-    if (size % 4 != 0 || size > INT32_MAX) {
-        return false;
-    }
-    unsigned char *data = mem_alloc(size / 4 * 3 + 1);
-    int got = EVP_DecodeBlock(data, (const unsigned char *)text, (int)size);
-    size_t padding = (text[size - 1] == '=' ? 1u : 0u) + (text[size - 2] == '=' ? 1u : 0u);
-    if (got > 0) {
-        buf_append(out, data, (size_t)got - padding);
-    }
-    mem_free(data);
-    return got > 0;
-}
+#include "base/base64.h"
 
 char *content_value(const struct json *object, bool is_secret, const char *key, size_t *out_size)
 {
@@ -37,7 +18,8 @@ char *content_value(const struct json *object, bool is_secret, const char *key, 
     if (!is_secret && plain != NULL) {
         *out_size = strlen(plain);
         value = str_dup(plain);
-    } else if (encoded != NULL && content_decode(encoded, &out)) {
+    } else if (encoded != NULL &&
+               base64_append_decoded(bytes_of_str(encoded), BASE64_PADDED, &out)) {
         *out_size = out.size;
         value = str_from(out.data == NULL ? (const uint8_t *)"" : out.data, out.size);
     }

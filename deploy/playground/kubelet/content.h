@@ -6,9 +6,6 @@
 #include "base/buf.h"
 #include "state.h"
 
-/* Appends the decoded bytes of base64 text; false when it is none. */
-bool content_decode(const char *text, struct buf *out);
-
 /* Gives the value at key of object's data, or binaryData, decoded when it is a Secret; NULL when
  * absent. The text may hold zeros: *out_size counts them. */
 char *content_value(const struct json *object, bool is_secret, const char *key, size_t *out_size);
