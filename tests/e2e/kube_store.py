@@ -5,42 +5,17 @@ and the engine killed under it, alone and as a cluster of three. The parts can b
 Loopback only, ports 27000 to 27499; every process is ended by its process id."""
 import os
 import sys
-import threading
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib"))
 import gotools  # noqa: E402,F401  (first: it finds the programs)
 from controlplane import ControlPlane  # noqa: E402
+from kubework import MAPS, WRITERS, Load, config_map, in_parallel  # noqa: E402
 from quorate import ROOT, Cluster, Member, Suite, wait_for  # noqa: E402
 
-MAPS = "/api/v1/namespaces/default/configmaps"
 COUNT = 500
-WRITERS = 8
 EVENT_TTL_SECONDS = 5
 COMPACT_SECONDS = 3
-
-
-def config_map(name, **data):
-    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, "labels": {"made": "here"}}, "data": data}
-
-
-def in_parallel(names, work):
-    """work(name) for each name, by WRITERS threads; what they returned, by name."""
-    results, rest, lock = {}, list(names), threading.Lock()
-
-    def run():
-        while True:
-            with lock:
-                if not rest:
-                    return
-                name = rest.pop(0)
-            results[name] = work(name)
-    threads = [threading.Thread(target=run, daemon=True) for _ in range(WRITERS)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(180)
-    return results
 
 
 def lists_pages_watches(suite, plane):
@@ -129,36 +104,6 @@ def compaction(suite, plane, store):
     status, body = plane.request("GET", f"{MAPS}?resourceVersion={old}&resourceVersionMatch=Exact")
     suite.equal("a list at a compacted version is 410", (status, body["reason"]), (410, "Expired"))
     suite.check("the newest is served", plane.request("GET", MAPS)[0] == 200)
-
-
-class Load:
-    """Writers that go on until they are told to stop and remember what was acknowledged."""
-
-    def __init__(self, plane, prefix):
-        self.plane, self.prefix, self.acknowledged, self.failures, self.running = plane, prefix, [], [], True
-        self.lock, self.count = threading.Lock(), 0
-        self.threads = [threading.Thread(target=self.run, daemon=True) for _ in range(WRITERS)]
-        for thread in self.threads:
-            thread.start()
-
-    def run(self):
-        while self.running:
-            with self.lock:
-                self.count += 1
-                name = f"{self.prefix}-{self.count:06}"
-            status, _ = self.plane.request("POST", MAPS, config_map(name, n=name), timeout=20)
-            with self.lock:
-                (self.acknowledged if status == 201 else self.failures).append((time.time(), name))
-
-    def stop(self):
-        self.running = False
-        for thread in self.threads:
-            thread.join(60)
-
-    def gap(self, since):
-        """The longest time without an acknowledgement after since."""
-        times = sorted([since] + [at for at, _ in self.acknowledged if at > since])
-        return max((b - a for a, b in zip(times, times[1:])), default=float("inf"))
 
 
 def killed_under_load(suite, plane, what, kill, bring_back):
