@@ -61,8 +61,6 @@
 #define STREAM_UNSENT_BYTES_MAX (1024u * 1024u)
 /* Slices of history that are read for watches before other work has its turn. */
 #define STREAM_PULLS_PER_TURN 16u
-/* Ticks that may be late before a leader no longer takes for granted that it is one. */
-#define LEADERSHIP_SURE_TICKS 3u
 #define PEER_VERSION_POLL_MS  4000u
 
 struct server;
@@ -256,7 +254,6 @@ struct server {
     uint64_t flush_progress_ms; /* when the last one ended, or the first of them began */
     uint64_t full_offer_ms;     /* when leadership was offered because the disk is full; 0: never */
     bool disk_was_full;
-    bool leadership_doubted; /* this thread stood still: another may lead since */
     uint64_t leader_lost_ms; /* when the leader became unknown; 0: known */
     bool ended; /* the last word is said: nothing is handed to other threads any more */
     struct completion *end_done; /* told when nothing of the state thread's runs elsewhere */
@@ -585,8 +582,8 @@ void lease_forward(struct server *server, struct request *request);
 void lease_forward_later(struct server *server, struct request *request);
 void lease_forget_rest(struct server *server, int64_t id);
 
-/* True when this leader's word may be given; else request asks for a confirmed read first, and run
- * comes after it. */
+/* True when this member's word about a lease may be given (also: that it does not lead); else
+ * request asks for a confirmed read first, and run comes after it. */
 bool lease_leadership_is_sure(struct server *server, struct request *request, request_fn run);
 void leases_check(struct server *server);
 void peer_lease_renew(struct server *server, struct request *request);

@@ -296,29 +296,24 @@ void lease_forget_rest(struct server *server, int64_t id)
 static void leadership_proved(struct server *server, struct request *request)
 {
     request_fn run = request->after_proof;
-    server->leadership_doubted = false;
     request->is_proved = true;
     run(server, request);
 }
 
-/* A renewal changes nothing in the log, so nothing else would stop a leader that was deposed while
- * it stood still from giving leases a life that its successor knows nothing of. And what is
+/* A renewal changes nothing in the log, so nothing else would stop a leader that was deposed and
+ * does not know it yet (it stood still, or is cut off) from giving leases a life that its successor
+ * knows nothing of, or from telling a lease to be gone that its successor has granted. And what is
  * committed but not applied here yet (the others were faster with it) may be the grant of a lease
- * that its client already has: it would be told to be gone. */
+ * that its client already has. So it is answered as a linearizable read is: in rounds that are
+ * shared, and never by a clock. */
 bool lease_leadership_is_sure(struct server *server, struct request *request, request_fn run)
 {
     if (request->is_proved) {
         request->is_proved = false; /* good for this once */
         return true;
     }
-    uint64_t late =
-        LEADERSHIP_SURE_TICKS * (uint64_t)server->config->heartbeat_ms + server->last_tick_ms;
-    server->leadership_doubted = server->leadership_doubted || server_now_ms(server) > late;
-    struct raft_status status;
-    raft_status(server->raft, &status);
-    bool is_behind = status.commit_index > server->applied_index;
-    if ((!server->leadership_doubted && !is_behind) || !lessor_is_primary(server->lessor)) {
-        return true;
+    if (!lessor_is_primary(server->lessor)) {
+        return true; /* it has no say and will say so */
     }
     request->after_proof = run;
     request->run = leadership_proved;

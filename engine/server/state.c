@@ -224,9 +224,6 @@ static void on_tick(void *ctx)
     struct server *server = ctx;
     uint64_t interval = (uint64_t)server->config->heartbeat_ms;
     uint64_t now = server_now_ms(server);
-    if (now > server->last_tick_ms + LEADERSHIP_SURE_TICKS * interval) {
-        server->leadership_doubted = true;
-    }
     if (now > server->last_tick_ms + 2 * interval && atomic_load(&server->shared.is_leader)) {
         metric_add(&METRIC_HEARTBEAT_FAILURES, 1); /* they go out with the tick */
     }

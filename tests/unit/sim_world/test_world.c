@@ -237,6 +237,115 @@ static void clocks_run_at_their_own_rates(void **state)
     end();
 }
 
+/* ---- leases ---- */
+
+struct renewal {
+    uint32_t answers;
+    int64_t ttl_s; /* of the last one */
+    bool is_over;
+};
+
+static void on_renewal(void *ctx, const struct sim_answer *answer)
+{
+    struct renewal *renewal = ctx;
+    if (!answer->is_message) {
+        renewal->is_over = true;
+        return;
+    }
+    Etcdserverpb__LeaseKeepAliveResponse *response =
+        etcdserverpb__lease_keep_alive_response__unpack(NULL, answer->body.size, answer->body.data);
+    assert_non_null(response);
+    renewal->answers++;
+    renewal->ttl_s = response->ttl;
+    etcdserverpb__lease_keep_alive_response__free_unpacked(response, NULL);
+}
+
+static uint64_t renew(int node, int64_t id, struct renewal *renewal)
+{
+    Etcdserverpb__LeaseKeepAliveRequest request = ETCDSERVERPB__LEASE_KEEP_ALIVE_REQUEST__INIT;
+    uint8_t bytes[32];
+    request.id = id;
+    size_t size = etcdserverpb__lease_keep_alive_request__pack(&request, bytes);
+    return sim_call(node, "/etcdserverpb.Lease/LeaseKeepAlive", bytes_of(bytes, size), 0,
+                    on_renewal, renewal);
+}
+
+static bool lease_call(int node, const char *method, const ProtobufCMessage *request)
+{
+    struct setup_answer answer;
+    uint8_t bytes[64];
+    assert_true(protobuf_c_message_get_packed_size(request) <= sizeof(bytes));
+    size_t size = protobuf_c_message_pack(request, bytes);
+    setup_call(node, method, bytes_of(bytes, size), SECOND, &answer);
+    mem_free(answer.body);
+    return answer.code == GRPC_OK;
+}
+
+static void grant(int node, int64_t id)
+{
+    Etcdserverpb__LeaseGrantRequest request = ETCDSERVERPB__LEASE_GRANT_REQUEST__INIT;
+    request.id = id;
+    request.ttl = 60;
+    assert_true(lease_call(node, "/etcdserverpb.Lease/LeaseGrant", &request.base));
+}
+
+static void revoke(int node, int64_t id)
+{
+    Etcdserverpb__LeaseRevokeRequest request = ETCDSERVERPB__LEASE_REVOKE_REQUEST__INIT;
+    request.id = id;
+    assert_true(lease_call(node, "/etcdserverpb.Lease/LeaseRevoke", &request.base));
+}
+
+static bool leads(int node)
+{
+    return atomic_load(&sim_node_server(node)->shared.is_leader);
+}
+
+/* Nobody hears it; another leads when this returns, and it still believes that it does. */
+static int cut_off_the_leader(int leader)
+{
+    int next = SIM_NOBODY;
+    for (int i = 0; i < 3; i++) {
+        sim_net_cut(i, leader, true);
+        sim_net_cut(leader, i, true);
+    }
+    for (int step = 0; step < 5000 && next == SIM_NOBODY; step++) {
+        wait_ns(MS);
+        for (int i = 0; i < 3; i++) {
+            next = i != leader && leads(i) ? i : next;
+        }
+    }
+    assert_int_not_equal(next, SIM_NOBODY);
+    return next;
+}
+
+static void a_leader_that_was_replaced_without_knowing_it_says_nothing_about_leases(void **state)
+{
+    (void)state;
+    struct renewal unknown = {0}, revoked = {0};
+    int leader = begin(7, 3, NULL);
+    grant(leader, 8);
+    int next = cut_off_the_leader(leader);
+    grant(next, 9);
+    revoke(next, 8);
+    assert_true(leads(leader));
+    uint64_t calls[] = {renew(leader, 9, &unknown), renew(leader, 8, &revoked)};
+    wait_ns(20 * MS);
+    assert_true(leads(leader));
+    assert_int_equal(unknown.answers, 0); /* not: it is gone */
+    assert_int_equal(revoked.answers, 0); /* not: it lives */
+    sim_net_heal();
+    wait_ns(4 * SECOND);
+    assert_false(leads(leader));
+    assert_int_equal(unknown.answers, 1);
+    assert_int_equal(unknown.ttl_s, 60);
+    assert_int_equal(revoked.answers, 1);
+    assert_int_equal(revoked.ttl_s, 0);
+    sim_call_cancel(calls[0]);
+    sim_call_cancel(calls[1]);
+    end();
+}
+
 /* ---- snapshots ---- */
 
 static void adjust_short_log(void *ctx, struct server_config *config)
@@ -547,6 +656,7 @@ int main(void)
         cmocka_unit_test(a_start_that_fails_says_why),
         cmocka_unit_test(a_paused_leader_is_replaced_and_follows_when_it_goes_on),
         cmocka_unit_test(clocks_run_at_their_own_rates),
+        cmocka_unit_test(a_leader_that_was_replaced_without_knowing_it_says_nothing_about_leases),
         cmocka_unit_test(a_follower_that_is_far_behind_gets_a_snapshot),
         cmocka_unit_test(a_client_takes_a_snapshot_as_slowly_as_it_likes),
         cmocka_unit_test(watches_hear_of_writes_and_of_the_death_of_their_node),
