@@ -43,6 +43,7 @@ void world_run(const struct world_options *options, uint64_t seed, struct world_
                     .end_ns = FAULTS_BEGIN + options->faults * FAULT_SPACE_NS + SECOND,
                     .count = options->faults},
         .operations = options->operations,
+        .history = options->history,
     };
     *out = (struct world_outcome){0};
     double begin = now_s();

@@ -17,6 +17,7 @@ struct world_options {
     uint64_t operations;
     bool skip[WORLD_FAULTS_MAX]; /* faults that are left out */
     bool show;
+    const char *history; /* a file for what clients saw, in the text form; NULL: none */
 };
 
 struct world_outcome {

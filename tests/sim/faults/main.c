@@ -32,6 +32,7 @@ static const char USAGE[] =
     "  --plant N|NAME   a planted bug is switched on\n"
     "  --jobs N         worlds at a time (default: one per processor)\n"
     "  --skip LIST      faults to leave out: numbers and ranges, as 0-3,7\n"
+    "  --history FILE   what clients saw, for quorate-check (with --seed)\n"
     "  --seconds N      no world begins later\n"
     "  --until-failure  stops at the first world that fails\n"
     "  --quiet          no progress\n";
@@ -41,6 +42,7 @@ enum flag {
     OPTION_SEEDS,
     OPTION_SHOW,
     OPTION_SKIP,
+    OPTION_HISTORY,
     OPTION_JSON,
     OPTION_REPEAT,
     OPTION_SHRINK,
@@ -60,6 +62,7 @@ static const struct option OPTIONS[] = {
     {"seeds", required_argument, NULL, OPTION_SEEDS},
     {"show", no_argument, NULL, OPTION_SHOW},
     {"skip", required_argument, NULL, OPTION_SKIP},
+    {"history", required_argument, NULL, OPTION_HISTORY},
     {"json", required_argument, NULL, OPTION_JSON},
     {"repeat", required_argument, NULL, OPTION_REPEAT},
     {"shrink", no_argument, NULL, OPTION_SHRINK},
@@ -168,6 +171,9 @@ static bool take_option(int option, const char *value, struct arguments *out)
         return true;
     case OPTION_SKIP:
         return take_skip(value, &out->world);
+    case OPTION_HISTORY:
+        out->world.history = value;
+        return true;
     case OPTION_JSON:
         out->crew.json = value;
         return true;

@@ -307,6 +307,19 @@ static void heal(struct rng *rng)
     }
 }
 
+static void keep_history(const char *path)
+{
+    struct buf text;
+    buf_init(&text, BUF_NO_LIMIT);
+    history_print(&run.history, &text);
+    FILE *file = fopen(path, "we");
+    bool is_good = file != NULL && fwrite(text.data, 1, text.size, file) == text.size;
+    if ((file != NULL && fclose(file) != 0) || !is_good) {
+        sim_violation("history", "cannot be written to %s", path);
+    }
+    buf_free(&text);
+}
+
 static void judge(uint64_t healthy_ns)
 {
     struct check_config config;
@@ -386,6 +399,9 @@ void faults_run(const struct faults_plan *plan, struct faults_result *result)
     sim_run_until(plan->options.end_ns + 20 * SECOND, is_drained, NULL);
     uint64_t healthy_ns = sim_now_ns();
     heal(rng);
+    if (plan->history != NULL) {
+        keep_history(plan->history);
+    }
     judge(healthy_ns);
     count_all();
     stop_all();

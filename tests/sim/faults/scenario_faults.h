@@ -11,6 +11,7 @@ struct faults_plan {
     uint32_t fault_count;
     struct nemesis_options options;
     uint64_t operations;
+    const char *history; /* see crew.h */
 };
 
 /* What came of it; violations are the world's to count (sim_violations). */
