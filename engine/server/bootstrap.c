@@ -18,6 +18,7 @@
 #include "engine/server/adopt.h"
 #include "engine/server/ask.h"
 #include "engine/server/datadir.h"
+#include "engine/server/founders.h"
 #include "engine/server/version.h"
 #include "engine/wal/snapfile.h"
 
@@ -61,43 +62,6 @@ static struct wal_options wal_options_of(const struct server *server)
                                 .unsafe_no_fsync = server->config->unsafe_no_fsync};
 }
 
-/* The first entries of a new cluster: each adds one of the first members, all committed from the
- * start. */
-static int write_first_entries(struct server *server, struct wal *wal,
-                               const struct membership *local)
-{
-    struct raft_entry entries[RAFT_MEMBERS_MAX];
-    uint32_t count = (uint32_t)membership_count(local);
-    ASSERT(count <= RAFT_MEMBERS_MAX);
-    for (uint32_t i = 0; i < count; i++) {
-        struct buf context;
-        struct buf data;
-        buf_init(&context, BUF_NO_LIMIT);
-        buf_init(&data, BUF_NO_LIMIT);
-        const struct member *member = membership_at(local, i);
-        member_json_write(member, &context);
-        struct raftpb_conf_change change = {
-            .type = RAFT_CONF_ADD_NODE, .node_id = member->id, .context = buf_bytes(&context)};
-        raftpb_conf_change_encode(&change, &data);
-        entries[i] = (struct raft_entry){.index = i + 1,
-                                         .term = 1,
-                                         .type = RAFT_ENTRY_CONF_CHANGE,
-                                         .payload = raft_payload_new(buf_bytes(&data))};
-        buf_free(&context);
-        buf_free(&data);
-    }
-    struct raft_hard_state hard_state = {.term = 1, .commit = count};
-    int rc = wal_append(wal, entries, count, &hard_state);
-    if (rc == 0) {
-        rc = wal_sync(wal);
-    }
-    for (uint32_t i = 0; i < count; i++) {
-        raft_payload_unref(entries[i].payload);
-    }
-    (void)server;
-    return rc;
-}
-
 static int write_new_log(struct server *server, uint64_t member_id, uint64_t cluster_id,
                          const struct membership *first, struct err *err)
 {
@@ -109,7 +73,7 @@ static int write_new_log(struct server *server, uint64_t member_id, uint64_t clu
         return rc;
     }
     if (first != NULL) {
-        rc = write_first_entries(server, wal, first);
+        rc = founders_write(wal, first);
         if (rc != 0) {
             err_set(err, rc, "write the first entries to %s: %s", server->wal_dir,
                     err_code_text(rc));
@@ -375,7 +339,7 @@ static int finish_first_start(struct server *server, struct wal_contents *conten
     self = membership_find_name(local, server->config->name);
     bool is_same = self != NULL && self->id == contents->metadata.node_id &&
                    membership_cluster_id(local) == contents->metadata.cluster_id;
-    int rc = is_same ? write_first_entries(server, server->wal, local) : 0;
+    int rc = is_same ? founders_write(server->wal, local) : 0;
     membership_free(local);
     if (rc != 0) {
         return err_set(err, rc, "write the first entries to %s: %s", server->wal_dir,

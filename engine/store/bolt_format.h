@@ -37,13 +37,21 @@
 #define BOLT_META_PAGES     40u /* the first page number that was never used */
 #define BOLT_META_TXID      48u
 #define BOLT_META_CHECKSUM  56u
+#define BOLT_NO_FREELIST    UINT64_MAX /* as etcd writes: what no tree uses is free */
 
 /* The trailing sha256 of a snapshot file; bodies are multiples of 512. */
 #define BOLT_SHA_BYTES    32u
 #define BOLT_SECTOR_BYTES 512u
 
+/* True when a file of this size is a snapshot with its checksum behind. */
+static inline bool bolt_size_has_sha(uint64_t size)
+{
+    return size > BOLT_SHA_BYTES && size % BOLT_SECTOR_BYTES == BOLT_SHA_BYTES;
+}
+
 /* The meta key that no snapshot carries and no import takes over. */
 #define BOLT_META_KEY_STORAGE_VERSION "storageVersion"
+#define BOLT_CLUSTER_KEY_VERSION      "clusterVersion"
 
 /* FNV-1a, 64 bits: the checksum of a meta over the fields before it. */
 static inline uint64_t bolt_meta_checksum(const uint8_t *meta)

@@ -8,10 +8,8 @@
 #include "engine/store/bolt.h"
 
 #include <inttypes.h>
-#include <openssl/evp.h>
 
 #include "base/alloc.h"
-#include "base/assert.h"
 #include "base/buf.h"
 #include "engine/store/bolt_format.h"
 
@@ -19,8 +17,9 @@
 #define FILE_PAGE_BYTES_MAX 65536u
 #define LOADED_BYTES_MAX    (512u << 20) /* one page with its overflow */
 #define DEPTH_MAX           32u
+#define NESTED_MAX          8u /* buckets in buckets; etcd has none */
 #define FIRST_TREE_PAGE     2u
-#define HASH_CHUNK_BYTES    (256u * 1024u)
+#define FREELIST_COUNT_WIDE 0xffffu /* the count did not fit its field: it is the first number */
 
 struct reader {
     const struct disk_seam *disk;
@@ -31,17 +30,18 @@ struct reader {
     uint32_t page_bytes;
     uint64_t page_count;
     uint64_t root_page;
-    int meta_rc;   /* a meta could not be read: that says nothing about the file */
-    uint8_t *seen; /* a bit per page */
+    uint64_t freelist_page; /* BOLT_NO_FREELIST: the file keeps none */
+    int meta_rc;            /* a meta could not be read: that says nothing about the file */
+    uint8_t *seen;          /* a bit per page */
     bool found[STORE_TABLE_COUNT];
-    bolt_each_fn each;
-    void *each_ctx;
+    bool all; /* unknown and nested buckets are walked too, and free pages are looked at */
+    const struct bolt_visitor *visitor;
 };
 
 /* One bucket on its way through the reader. */
 struct bucket {
-    bool is_root;
-    enum store_table table;
+    unsigned depth;      /* 0: the root, 1: the buckets in it, more: nested ones */
+    struct bytes name;   /* borrowed from the page of the bucket around it */
     struct buf page;     /* the page at hand */
     struct buf last_key; /* empty before the first */
 };
@@ -98,14 +98,8 @@ static void close_file(struct reader *reader)
     }
 }
 
-/* True when size is that of a snapshot with its checksum behind. */
-static bool has_sha(uint64_t size)
-{
-    return size > BOLT_SHA_BYTES && size % BOLT_SECTOR_BYTES == BOLT_SHA_BYTES;
-}
-
 struct meta {
-    uint64_t txid, root_page, page_count;
+    uint64_t txid, root_page, page_count, freelist_page;
     uint32_t page_bytes;
 };
 
@@ -130,6 +124,7 @@ static bool read_meta(struct reader *reader, uint64_t offset, struct meta *out_m
         .txid = get_le64(meta + BOLT_META_TXID),
         .root_page = get_le64(meta + BOLT_META_ROOT),
         .page_count = get_le64(meta + BOLT_META_PAGES),
+        .freelist_page = get_le64(meta + BOLT_META_FREELIST),
         .page_bytes = get_le32(meta + BOLT_META_PAGE_SIZE),
     };
     return true;
@@ -176,6 +171,7 @@ static int choose_meta(struct reader *reader)
     reader->page_bytes = meta->page_bytes;
     reader->page_count = meta->page_count;
     reader->root_page = meta->root_page;
+    reader->freelist_page = meta->freelist_page;
     return 0;
 }
 
@@ -272,7 +268,7 @@ static int element_data(const struct reader *reader, struct page *page, uint32_t
 
 /* ---- trees ---- */
 
-static int read_bucket(struct reader *reader, enum store_table table, uint64_t page_id,
+static int read_bucket(struct reader *reader, unsigned depth, struct bytes name, uint64_t page_id,
                        struct bytes value);
 
 static const uint8_t *element_of(const struct page *page, uint32_t index)
@@ -280,20 +276,42 @@ static const uint8_t *element_of(const struct page *page, uint32_t index)
     return page->bytes.data + BOLT_HEADER_BYTES + (size_t)index * BOLT_ELEMENT_BYTES;
 }
 
-/* In the root bucket: the ten buckets of etcd, other ones are skipped. */
+/* In the root bucket. Other buckets than etcd's ten are skipped when only those are asked for. */
 static int take_root_element(struct reader *reader, const struct page *page, uint32_t flags,
                              struct bytes key, struct bytes value)
 {
+    bool is_known = false;
     if ((flags & BOLT_ELEMENT_BUCKET) == 0) {
         return corrupt(reader, page->id, "a plain key in the root bucket");
     }
     for (unsigned i = 0; i < STORE_TABLE_COUNT; i++) {
         if (bytes_equal(key, bytes_of_str(store_table_name((enum store_table)i)))) {
             reader->found[i] = true;
-            return read_bucket(reader, (enum store_table)i, page->id, value);
+            is_known = true;
         }
     }
-    return 0;
+    if (!is_known && !reader->all) {
+        return 0;
+    }
+    int rc = reader->visitor->bucket(reader->visitor->ctx, key);
+    return rc == 0 ? read_bucket(reader, 1, key, page->id, value) : rc;
+}
+
+/* Of a nested bucket only the name is told; its pages are in use like others. */
+static int take_plain_element(struct reader *reader, const struct bucket *bucket,
+                              const struct page *page, uint32_t flags, struct bytes key,
+                              struct bytes value)
+{
+    const struct bolt_visitor *visitor = reader->visitor;
+    bool is_bucket = (flags & BOLT_ELEMENT_BUCKET) != 0;
+    if (is_bucket && !reader->all) {
+        return 0;
+    }
+    int rc = 0;
+    if (bucket->depth == 1) {
+        rc = visitor->item(visitor->ctx, bucket->name, key, is_bucket ? bytes_of(NULL, 0) : value);
+    }
+    return rc == 0 && is_bucket ? read_bucket(reader, bucket->depth + 1, key, page->id, value) : rc;
 }
 
 static int take_element(struct reader *reader, struct bucket *bucket, struct page *page,
@@ -319,13 +337,8 @@ static int take_element(struct reader *reader, struct bucket *bucket, struct pag
     }
     buf_clear(&bucket->last_key);
     (void)buf_append(&bucket->last_key, key.data, key.size); /* the buffer has no limit */
-    if (bucket->is_root) {
-        return take_root_element(reader, page, flags, key, value);
-    }
-    if ((flags & BOLT_ELEMENT_BUCKET) != 0) {
-        return 0; /* etcd nests none: not ours */
-    }
-    return reader->each(reader->each_ctx, bucket->table, key, value);
+    return bucket->depth == 0 ? take_root_element(reader, page, flags, key, value)
+                              : take_plain_element(reader, bucket, page, flags, key, value);
 }
 
 static int read_leaf(struct reader *reader, struct bucket *bucket, struct page *page)
@@ -391,13 +404,16 @@ static int read_inline(struct reader *reader, struct bucket *bucket, uint64_t pa
     return rc == 0 ? read_leaf(reader, bucket, &page) : rc;
 }
 
-static int read_bucket(struct reader *reader, enum store_table table, uint64_t page_id,
+static int read_bucket(struct reader *reader, unsigned depth, struct bytes name, uint64_t page_id,
                        struct bytes value)
 {
     if (value.size < BOLT_BUCKET_BYTES) {
         return corrupt(reader, page_id, "a bucket without its header");
     }
-    struct bucket bucket = {.table = table};
+    if (depth > NESTED_MAX) {
+        return corrupt(reader, page_id, "buckets are nested too deep");
+    }
+    struct bucket bucket = {.depth = depth, .name = name};
     buf_init(&bucket.page, BUF_NO_LIMIT);
     buf_init(&bucket.last_key, BUF_NO_LIMIT);
     uint64_t root = get_le64(value.data);
@@ -408,13 +424,96 @@ static int read_bucket(struct reader *reader, enum store_table table, uint64_t p
     return rc;
 }
 
+/* ---- free pages ---- */
+
+static bool is_seen(const struct reader *reader, uint64_t page)
+{
+    return (reader->seen[page / 8] >> (page % 8) & 1) != 0;
+}
+
+/* Marks what the list at hand says is free; a page that is in use already is found there. */
+static int mark_free(struct reader *reader, const uint8_t *data, size_t size, uint16_t count)
+{
+    uint64_t total = count;
+    size_t at = BOLT_HEADER_BYTES;
+    if (count == FREELIST_COUNT_WIDE && size >= at + sizeof(uint64_t)) {
+        total = get_le64(data + at);
+        at += sizeof(uint64_t);
+    }
+    if (total > (size - at) / sizeof(uint64_t)) {
+        return corrupt(reader, reader->freelist_page, "more free pages than the list has room for");
+    }
+    for (uint64_t i = 0; i < total; i++) {
+        uint64_t page = get_le64(data + at + i * sizeof(uint64_t));
+        if (page < FIRST_TREE_PAGE || page >= reader->page_count) {
+            return corrupt(reader, page, "is free and outside of the file");
+        }
+        int rc = mark_seen(reader, page, 1);
+        if (rc != 0) {
+            return rc;
+        }
+    }
+    return 0;
+}
+
+static int read_freelist(struct reader *reader)
+{
+    uint64_t id = reader->freelist_page;
+    uint8_t header[BOLT_HEADER_BYTES];
+    if (id < FIRST_TREE_PAGE || id >= reader->page_count) {
+        return corrupt(reader, id, "the list of free pages is outside of the file");
+    }
+    int rc = read_at(reader, id * reader->page_bytes, header, sizeof(header));
+    if (rc != 0) {
+        return rc;
+    }
+    uint64_t pages = (uint64_t)get_le32(header + 12) + 1;
+    if (get_le16(header + 8) != BOLT_FLAG_FREELIST || get_le64(header) != id) {
+        return corrupt(reader, id, "not the list of free pages that the meta says it is");
+    }
+    if (pages > reader->page_count - id || pages > LOADED_BYTES_MAX / reader->page_bytes) {
+        return corrupt(reader, id, "overflows the file");
+    }
+    size_t size = (size_t)pages * reader->page_bytes;
+    uint8_t *data = mem_alloc(size);
+    rc = read_at(reader, id * reader->page_bytes, data, size);
+    if (rc == 0) {
+        rc = mark_seen(reader, id, pages);
+    }
+    if (rc == 0) {
+        rc = mark_free(reader, data, size, get_le16(header + 10));
+    }
+    mem_free(data);
+    return rc;
+}
+
+/* Each page is in a tree, or in the list of free pages. */
+static int check_free(struct reader *reader)
+{
+    if (reader->freelist_page == BOLT_NO_FREELIST) {
+        return 0; /* whatever no tree uses is free */
+    }
+    int rc = read_freelist(reader);
+    for (uint64_t page = FIRST_TREE_PAGE; rc == 0 && page < reader->page_count; page++) {
+        if (!is_seen(reader, page)) {
+            rc = corrupt(reader, page, "neither in use nor free");
+        }
+    }
+    return rc;
+}
+
+/* ---- the whole ---- */
+
 static int read_root(struct reader *reader)
 {
-    struct bucket root = {.is_root = true};
+    struct bucket root = {0};
     buf_init(&root.page, BUF_NO_LIMIT);
     buf_init(&root.last_key, BUF_NO_LIMIT);
     reader->seen = mem_zalloc((size_t)(reader->page_count / 8 + 1));
     int rc = read_tree(reader, &root, reader->root_page, 0);
+    if (rc == 0 && reader->all) {
+        rc = check_free(reader);
+    }
     mem_free(reader->seen);
     buf_free(&root.page);
     buf_free(&root.last_key);
@@ -424,66 +523,67 @@ static int read_root(struct reader *reader)
     return rc;
 }
 
+static int read_file(struct reader *reader, struct bolt_info *out_info)
+{
+    uint64_t size = 0;
+    int rc = open_file(reader, &size);
+    if (rc == 0) {
+        reader->body_bytes = bolt_size_has_sha(size) ? size - BOLT_SHA_BYTES : size;
+        rc = choose_meta(reader);
+    }
+    if (rc == 0) {
+        rc = read_root(reader);
+    }
+    if (rc == 0 && out_info != NULL) {
+        *out_info = (struct bolt_info){
+            .file_bytes = size,
+            .used_bytes = reader->page_count * reader->page_bytes,
+            .page_bytes = reader->page_bytes,
+            .has_sha = bolt_size_has_sha(size),
+        };
+    }
+    close_file(reader);
+    return rc;
+}
+
+int bolt_walk(const struct disk_seam *disk, const char *path, const struct bolt_visitor *visitor,
+              struct bolt_info *out_info, struct err *err)
+{
+    struct reader reader = {
+        .disk = disk, .path = path, .err = err, .all = true, .visitor = visitor};
+    return read_file(&reader, out_info);
+}
+
+/* Known buckets by their table. */
+struct by_table {
+    enum store_table table;
+    bolt_each_fn each;
+    void *ctx;
+};
+
+static int enter_table(void *ctx, struct bytes name)
+{
+    struct by_table *by_table = ctx;
+    for (unsigned i = 0; i < STORE_TABLE_COUNT; i++) {
+        if (bytes_equal(name, bytes_of_str(store_table_name((enum store_table)i)))) {
+            by_table->table = (enum store_table)i;
+        }
+    }
+    return 0;
+}
+
+static int give_item(void *ctx, struct bytes bucket, struct bytes key, struct bytes value)
+{
+    const struct by_table *by_table = ctx;
+    (void)bucket;
+    return by_table->each(by_table->ctx, by_table->table, key, value);
+}
+
 int bolt_read(const struct disk_seam *disk, const char *path, bolt_each_fn each, void *ctx,
               struct err *err)
 {
-    struct reader reader = {.disk = disk, .path = path, .err = err, .each = each, .each_ctx = ctx};
-    uint64_t size = 0;
-    int rc = open_file(&reader, &size);
-    if (rc == 0) {
-        reader.body_bytes = has_sha(size) ? size - BOLT_SHA_BYTES : size;
-        rc = choose_meta(&reader);
-    }
-    if (rc == 0) {
-        rc = read_root(&reader);
-    }
-    close_file(&reader);
-    return rc;
-}
-
-/* ---- the trailing checksum ---- */
-
-static int hash_body(struct reader *reader, uint64_t size, uint8_t out_sha[BOLT_SHA_BYTES])
-{
-    uint8_t *chunk = mem_alloc(HASH_CHUNK_BYTES);
-    EVP_MD_CTX *sha = EVP_MD_CTX_new();
-    bool good = sha != NULL && EVP_DigestInit_ex(sha, EVP_sha256(), NULL) == 1;
-    ASSERT(good);
-    int rc = 0;
-    for (uint64_t offset = 0; offset < size && rc == 0; offset += HASH_CHUNK_BYTES) {
-        size_t count = (size_t)BASE_MIN(size - offset, HASH_CHUNK_BYTES);
-        rc = read_at(reader, offset, chunk, count);
-        if (rc == 0) {
-            good = EVP_DigestUpdate(sha, chunk, count) == 1;
-            ASSERT(good);
-        }
-    }
-    good = EVP_DigestFinal_ex(sha, out_sha, NULL) == 1;
-    ASSERT(good);
-    EVP_MD_CTX_free(sha);
-    mem_free(chunk);
-    return rc;
-}
-
-int bolt_verify_sha256(const struct disk_seam *disk, const char *path, struct err *err)
-{
-    struct reader reader = {.disk = disk, .path = path, .err = err};
-    uint8_t want[BOLT_SHA_BYTES];
-    uint8_t have[BOLT_SHA_BYTES] = {0};
-    uint64_t size = 0;
-    int rc = open_file(&reader, &size);
-    if (rc == 0 && !has_sha(size)) {
-        rc = err_set(err, E_NOT_FOUND, "%s carries no checksum", path);
-    }
-    if (rc == 0) {
-        rc = read_at(&reader, size - BOLT_SHA_BYTES, want, sizeof(want));
-    }
-    if (rc == 0) {
-        rc = hash_body(&reader, size - BOLT_SHA_BYTES, have);
-    }
-    if (rc == 0 && memcmp(want, have, sizeof(want)) != 0) {
-        rc = err_set(err, E_CORRUPT, "%s: the sha256 at its end is not that of the rest", path);
-    }
-    close_file(&reader);
-    return rc;
+    struct by_table by_table = {.each = each, .ctx = ctx};
+    struct bolt_visitor visitor = {enter_table, give_item, &by_table};
+    struct reader reader = {.disk = disk, .path = path, .err = err, .visitor = &visitor};
+    return read_file(&reader, NULL);
 }

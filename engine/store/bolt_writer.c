@@ -3,11 +3,14 @@
  * A view as a bbolt file. Both passes run the same bulk build, which gives page numbers in the
  * order of the file: a tree's leaf is laid out when it is full, a branch page when the keys of its
  * children fill it. Pass one only counts; pass two, knowing the root and the size for the metas
- * in front, also gives the pages to the sink. Memory is one page of references per tree level.
+ * in front, also gives the pages to the sink. Memory is one page of keys per tree level and one
+ * leaf: what it holds is copied, so that the items may come from anywhere.
  *
  * pages 0, 1: metas | 2: freelist, empty | 3...: trees of the buckets, then of the root bucket
  */
 #include "engine/store/bolt.h"
+
+#include <string.h>
 
 #include "base/alloc.h"
 #include "base/assert.h"
@@ -19,7 +22,8 @@
 #define NEWEST_TXID      2u /* in meta 0, as even ones are; meta 1 has the one before */
 #define ELEMENTS_MAX     ((BOLT_PAGE_BYTES - BOLT_HEADER_BYTES) / (BOLT_ELEMENT_BYTES + 1))
 #define INLINE_BYTES_MAX (BOLT_PAGE_BYTES / 4)
-#define LEVELS_MAX       16u /* six children a page at least: more pages than a file can have */
+#define LEVELS_MAX       16u   /* six children a page at least: more pages than a file can have */
+#define KEY_BYTES_MAX    1024u /* a branch page has room for three */
 #define VALUE_BYTES_MAX  0x7ffffffeu
 #define OUT_BYTES        (64u * 1024u)
 
@@ -30,14 +34,14 @@ static const enum store_table BUCKETS[] = {
 };
 _Static_assert(ARRAY_COUNT(BUCKETS) == STORE_TABLE_COUNT, "every table has its bucket");
 
-/* A leaf element that waits for its page; bytes borrowed from the view or from the writer. */
+/* A leaf element that waits for its page; bytes are in the tree's leaf_bytes or big_bytes. */
 struct element {
     struct bytes key;
     struct bytes value;
     uint32_t flags;
 };
 
-/* A child that waits for its branch page. */
+/* A child that waits for its branch page; owns its key. */
 struct child {
     struct bytes key;
     uint64_t page;
@@ -52,6 +56,9 @@ struct level {
 
 /* One bulk build: the leaf and, above it, the branch page of each level that are being filled. */
 struct tree {
+    uint8_t leaf_bytes[BOLT_PAGE_BYTES];
+    size_t leaf_used;
+    uint8_t *big_bytes; /* of an element that has a leaf of its own */
     struct element elements[ELEMENTS_MAX];
     uint32_t count;
     size_t page_bytes;
@@ -59,9 +66,12 @@ struct tree {
 };
 
 struct bolt_writer {
-    const struct store_seam *seam;
+    const struct store_seam *seam; /* a view, or else a source */
     struct store_view *view;
+    struct bolt_source source;
     struct tree tree;
+    unsigned bucket;                       /* in BUCKETS: the one at hand */
+    size_t inline_bytes;                   /* what it would take inside its own value */
     struct buf buckets[STORE_TABLE_COUNT]; /* values of the bucket elements, in order of BUCKETS */
     uint64_t next_page;
     uint64_t root_page, page_count; /* of pass one */
@@ -134,14 +144,30 @@ static size_t element_bytes(const struct element *element)
 
 /* ---- the bulk build ---- */
 
-static void tree_reset(struct tree *tree)
+static void level_reset(struct level *level)
 {
+    for (uint32_t i = 0; i < level->count; i++) {
+        mem_free((void *)level->children[i].key.data);
+    }
+    level->count = 0;
+    level->page_bytes = BOLT_HEADER_BYTES;
+    level->emitted = false;
+}
+
+static void leaf_reset(struct tree *tree)
+{
+    mem_free(tree->big_bytes);
+    tree->big_bytes = NULL;
+    tree->leaf_used = 0;
     tree->count = 0;
     tree->page_bytes = BOLT_HEADER_BYTES;
+}
+
+static void tree_reset(struct tree *tree)
+{
+    leaf_reset(tree);
     for (unsigned i = 0; i < LEVELS_MAX; i++) {
-        tree->levels[i].count = 0;
-        tree->levels[i].page_bytes = BOLT_HEADER_BYTES;
-        tree->levels[i].emitted = false;
+        level_reset(&tree->levels[i]);
     }
 }
 
@@ -176,6 +202,9 @@ static void emit_branch(struct bolt_writer *writer, unsigned depth, uint32_t cou
     struct child self = {level->children[0].key, writer->next_page++};
     if (writer->sink != NULL) {
         put_branch(writer, level, count, self.page);
+    }
+    for (uint32_t i = 1; i < count; i++) { /* the first one's key goes up with the page */
+        mem_free((void *)level->children[i].key.data);
     }
     level->emitted = true;
     level->page_bytes = BOLT_HEADER_BYTES;
@@ -224,14 +253,39 @@ static void emit_leaf(struct bolt_writer *writer)
 {
     struct tree *tree = &writer->tree;
     uint64_t pages = (tree->page_bytes + BOLT_PAGE_BYTES - 1) / BOLT_PAGE_BYTES;
-    struct child self = {tree->elements[0].key, writer->next_page};
+    struct bytes first = tree->elements[0].key;
+    struct child self = {{mem_dup(first.data, first.size), first.size}, writer->next_page};
     writer->next_page += pages;
     if (writer->sink != NULL) {
         put_leaf(writer, self.page, pages);
     }
-    tree->count = 0;
-    tree->page_bytes = BOLT_HEADER_BYTES;
+    leaf_reset(tree);
     add_child(writer, 0, self);
+}
+
+/* Copies the element's bytes. Pass one gives no pages out: a big value need not be copied. */
+static void keep_element(struct bolt_writer *writer, struct element *element)
+{
+    struct tree *tree = &writer->tree;
+    size_t key_bytes = element->key.size;
+    size_t value_bytes = element->value.size;
+    uint8_t *place = tree->leaf_bytes + tree->leaf_used;
+    if (key_bytes + value_bytes <= sizeof(tree->leaf_bytes) - tree->leaf_used) {
+        tree->leaf_used += key_bytes + value_bytes;
+    } else {
+        ASSERT(tree->count == 0);
+        if (writer->sink == NULL) {
+            value_bytes = 0;
+        }
+        tree->big_bytes = mem_alloc(key_bytes + value_bytes);
+        place = tree->big_bytes;
+    }
+    memcpy(place, element->key.data, key_bytes);
+    element->key.data = place;
+    if (value_bytes > 0) {
+        memcpy(place + key_bytes, element->value.data, value_bytes);
+    }
+    element->value.data = place + key_bytes;
 }
 
 /* An element that is larger than a page gets a leaf of its own that overflows. */
@@ -242,6 +296,7 @@ static void tree_add(struct bolt_writer *writer, struct element element)
     if (tree->count > 0 && tree->page_bytes + size > BOLT_PAGE_BYTES) {
         emit_leaf(writer);
     }
+    keep_element(writer, &element);
     tree->elements[tree->count++] = element;
     tree->page_bytes += size;
 }
@@ -259,24 +314,6 @@ static uint64_t tree_finish(struct bolt_writer *writer)
 }
 
 /* ---- buckets ---- */
-
-/* Steps to the table's next item that a snapshot carries; first: to the first one. */
-static int next_item(struct bolt_writer *writer, enum store_table table, bool first,
-                     struct store_item *out_item)
-{
-    const struct store_seam *seam = writer->seam;
-    int rc;
-    do {
-        rc = first ? seam->view_seek(writer->view, table, bytes_of(NULL, 0), out_item)
-                   : seam->view_next(writer->view, table, out_item);
-        first = false;
-    } while (rc == 0 && table == STORE_META &&
-             bytes_equal(out_item->key, bytes_of_str(BOLT_META_KEY_STORAGE_VERSION)));
-    if (rc == 0 && out_item->value.size > VALUE_BYTES_MAX) {
-        rc = E_TOO_BIG;
-    }
-    return rc;
-}
 
 static void append_bucket_header(struct buf *value, uint64_t root_page)
 {
@@ -306,44 +343,103 @@ static void append_inline(struct buf *value, const struct tree *tree)
     }
 }
 
-/* Builds one bucket; its element's value is left in *value. */
-static int build_bucket(struct bolt_writer *writer, enum store_table table, struct buf *value)
+static void bucket_begin(struct bolt_writer *writer)
 {
-    struct tree *tree = &writer->tree;
-    struct store_item item;
-    size_t inline_bytes = BOLT_HEADER_BYTES;
-    tree_reset(tree);
-    buf_clear(value);
-    int rc = next_item(writer, table, true, &item);
-    while (rc == 0 && writer->rc == 0) {
-        struct element element = {item.key, item.value, 0};
-        if (inline_bytes <= INLINE_BYTES_MAX) {
-            inline_bytes += element_bytes(&element);
-        }
-        tree_add(writer, element);
-        rc = next_item(writer, table, false, &item);
-    }
-    if (rc != E_NOT_FOUND) {
-        return rc; /* of the view; or 0 when the sink wants no more */
-    }
-    if (inline_bytes <= INLINE_BYTES_MAX) {
-        append_inline(value, tree);
+    tree_reset(&writer->tree);
+    buf_clear(&writer->buckets[writer->bucket]);
+    writer->inline_bytes = BOLT_HEADER_BYTES;
+}
+
+/* Finishes the bucket at hand, whose element's value is left in its buffer, and begins the next. */
+static void bucket_next(struct bolt_writer *writer)
+{
+    struct buf *value = &writer->buckets[writer->bucket++];
+    if (writer->inline_bytes <= INLINE_BYTES_MAX) {
+        append_inline(value, &writer->tree);
     } else {
         append_bucket_header(value, tree_finish(writer));
     }
-    return 0;
+    if (writer->bucket < ARRAY_COUNT(BUCKETS)) {
+        bucket_begin(writer);
+    }
 }
 
-/* Builds all; pass one leaves the root's page and the page count in the arguments. */
-static int build(struct bolt_writer *writer, uint64_t *out_root_page, struct err *err)
+static int add_item(struct bolt_writer *writer, struct bytes key, struct bytes value)
 {
-    writer->next_page = FIRST_TREE_PAGE;
+    struct element element = {key, value, 0};
+    if (BUCKETS[writer->bucket] == STORE_META &&
+        bytes_equal(key, bytes_of_str(BOLT_META_KEY_STORAGE_VERSION))) {
+        return 0;
+    }
+    if (key.size > KEY_BYTES_MAX || value.size > VALUE_BYTES_MAX) {
+        return E_TOO_BIG;
+    }
+    if (writer->inline_bytes <= INLINE_BYTES_MAX) {
+        writer->inline_bytes += element_bytes(&element);
+    }
+    tree_add(writer, element);
+    return writer->rc;
+}
+
+static int read_table(struct bolt_writer *writer, enum store_table table)
+{
+    const struct store_seam *seam = writer->seam;
+    struct store_item item;
+    int rc = seam->view_seek(writer->view, table, bytes_of(NULL, 0), &item);
+    while (rc == 0) {
+        rc = add_item(writer, item.key, item.value);
+        if (rc == 0) {
+            rc = seam->view_next(writer->view, table, &item);
+        }
+    }
+    return rc == E_NOT_FOUND ? 0 : rc;
+}
+
+static int read_view(struct bolt_writer *writer, struct err *err)
+{
     for (unsigned i = 0; i < ARRAY_COUNT(BUCKETS); i++) {
-        int rc = build_bucket(writer, BUCKETS[i], &writer->buckets[i]);
+        int rc = read_table(writer, BUCKETS[i]);
         if (rc != 0) {
             return err_set(err, rc, "write a snapshot: read table %s: %s",
                            store_table_name(BUCKETS[i]), err_code_text(rc));
         }
+        bucket_next(writer);
+    }
+    return 0;
+}
+
+static int take_item(void *ctx, enum store_table table, struct bytes key, struct bytes value)
+{
+    struct bolt_writer *writer = ctx;
+    while (BUCKETS[writer->bucket] != table) {
+        bucket_next(writer);
+        ASSERT(writer->bucket < ARRAY_COUNT(BUCKETS)); /* tables come in the order of BUCKETS */
+    }
+    return add_item(writer, key, value);
+}
+
+static int read_source(struct bolt_writer *writer, struct err *err)
+{
+    struct err reason = {{0}};
+    int rc = writer->source.items(writer->source.ctx, take_item, writer, &reason);
+    if (rc != 0) {
+        return err_set(err, rc, "%s", reason.text[0] != '\0' ? reason.text : err_code_text(rc));
+    }
+    while (writer->bucket < ARRAY_COUNT(BUCKETS)) {
+        bucket_next(writer);
+    }
+    return 0;
+}
+
+/* Builds all; leaves the root's page in *out_root_page and the count of pages in next_page. */
+static int build(struct bolt_writer *writer, uint64_t *out_root_page, struct err *err)
+{
+    writer->next_page = FIRST_TREE_PAGE;
+    writer->bucket = 0;
+    bucket_begin(writer);
+    int rc = writer->seam != NULL ? read_view(writer, err) : read_source(writer, err);
+    if (rc != 0) {
+        return rc;
     }
     tree_reset(&writer->tree);
     for (unsigned i = 0; i < ARRAY_COUNT(BUCKETS); i++) {
@@ -373,12 +469,10 @@ static void put_meta(struct bolt_writer *writer, uint64_t page, uint64_t txid)
     put_zeros(writer, BOLT_PAGE_BYTES - BOLT_HEADER_BYTES - BOLT_META_BYTES);
 }
 
-int bolt_writer_new(const struct store_seam *seam, struct store_view *view,
-                    struct bolt_writer **out_writer, uint64_t *out_size, struct err *err)
+/* Pass one. Takes writer. */
+static int lay_out(struct bolt_writer *writer, struct bolt_writer **out_writer, uint64_t *out_size,
+                   struct err *err)
 {
-    struct bolt_writer *writer = mem_zalloc(sizeof(*writer));
-    writer->seam = seam;
-    writer->view = view;
     buf_init(&writer->out, BUF_NO_LIMIT);
     for (unsigned i = 0; i < ARRAY_COUNT(BUCKETS); i++) {
         buf_init(&writer->buckets[i], BUF_NO_LIMIT);
@@ -394,6 +488,23 @@ int bolt_writer_new(const struct store_seam *seam, struct store_view *view,
     return 0;
 }
 
+int bolt_writer_new(const struct store_seam *seam, struct store_view *view,
+                    struct bolt_writer **out_writer, uint64_t *out_size, struct err *err)
+{
+    struct bolt_writer *writer = mem_zalloc(sizeof(*writer));
+    writer->seam = seam;
+    writer->view = view;
+    return lay_out(writer, out_writer, out_size, err);
+}
+
+int bolt_writer_from(const struct bolt_source *source, struct bolt_writer **out_writer,
+                     uint64_t *out_size, struct err *err)
+{
+    struct bolt_writer *writer = mem_zalloc(sizeof(*writer));
+    writer->source = *source;
+    return lay_out(writer, out_writer, out_size, err);
+}
+
 int bolt_writer_write(struct bolt_writer *writer, bolt_sink_fn sink, void *ctx, struct err *err)
 {
     ASSERT(!writer->written);
@@ -406,16 +517,16 @@ int bolt_writer_write(struct bolt_writer *writer, bolt_sink_fn sink, void *ctx, 
     put_zeros(writer, BOLT_PAGE_BYTES - BOLT_HEADER_BYTES);
     uint64_t root_page = 0;
     int rc = build(writer, &root_page, err);
-    if (rc != 0) {
+    if (writer->rc == 0 && rc != 0) {
         return rc;
     }
     flush_out(writer);
     if (writer->rc != 0) {
         return err_set(err, writer->rc, "write a snapshot: %s", err_code_text(writer->rc));
     }
-    /* A pinned view reads the same twice. */
-    ASSERT(root_page == writer->root_page && writer->next_page == writer->page_count);
-    return 0;
+    bool is_same = root_page == writer->root_page && writer->next_page == writer->page_count;
+    ASSERT(is_same || writer->seam == NULL); /* a pinned view reads the same twice */
+    return is_same ? 0 : err_set(err, E_CONFLICT, "what is written changed while it was read");
 }
 
 void bolt_writer_free(struct bolt_writer *writer)
@@ -426,6 +537,7 @@ void bolt_writer_free(struct bolt_writer *writer)
     for (unsigned i = 0; i < ARRAY_COUNT(BUCKETS); i++) {
         buf_free(&writer->buckets[i]);
     }
+    tree_reset(&writer->tree);
     buf_free(&writer->out);
     mem_free(writer);
 }
