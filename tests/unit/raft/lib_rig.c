@@ -158,6 +158,40 @@ void rig_propose(struct rig *rig, const char *text)
     rig_run(rig);
 }
 
+void rig_append(struct rig *rig, uint64_t term, uint64_t prev, uint64_t prev_term, uint64_t last,
+                uint64_t commit)
+{
+    rig_step(rig, (struct raft_message){
+                      .type = RAFT_MSG_APP,
+                      .from = 2,
+                      .term = term,
+                      .index = prev,
+                      .log_term = prev_term,
+                      .commit = commit,
+                      .entries = last > prev ? rig_entries(prev + 1, last, term) : NULL,
+                      .entry_count = (uint32_t)(last > prev ? last - prev : 0),
+                  });
+}
+
+struct raft_conf_state rig_change(struct rig *rig, enum raft_conf_change_type type, uint64_t id)
+{
+    struct raft_conf_state conf;
+    raft_apply_conf_change(rig->raft, &(struct raft_conf_change){type, id}, &conf);
+    raft_applied(rig->raft, rig->applied);
+    rig_run(rig);
+    return conf;
+}
+
+struct raft_message rig_read_answer(const struct rig *rig, uint64_t index)
+{
+    const struct raft_message *ask = rig_sent(rig, RAFT_MSG_READ_INDEX, 2);
+    ASSERT(ask != NULL);
+    struct raft_message answer = {.type = RAFT_MSG_READ_INDEX_RESP, .from = 2, .index = index};
+    answer.context_size = ask->context_size;
+    memcpy(answer.context, ask->context, ask->context_size);
+    return answer;
+}
+
 struct raft_entry *rig_entries(uint64_t first, uint64_t last, uint64_t term)
 {
     struct raft_entry *entries = mem_array((size_t)(last - first + 1), sizeof(*entries));
@@ -171,5 +205,13 @@ struct raft_status rig_status(const struct rig *rig)
 {
     struct raft_status status;
     raft_status(rig->raft, &status);
+    return status;
+}
+
+struct raft_progress_status rig_progress(const struct rig *rig, uint64_t id)
+{
+    struct raft_progress_status status = {0};
+    int rc = raft_progress_of(rig->raft, id, &status);
+    ASSERT(rc == E_OK);
     return status;
 }

@@ -9,7 +9,7 @@
 
 struct rig {
     struct raft *raft;
-    uint64_t id; /* 1, if not given */
+    uint64_t id;     /* 1, if not given */
     bool hold_disk;  /* flushes do not end by themselves */
     bool hold_apply; /* nothing is applied */
     uint64_t ticket; /* of the last flush */
@@ -47,9 +47,18 @@ void rig_lead(struct rig *rig);
 /* Peer acknowledges up to index. */
 void rig_ack(struct rig *rig, uint64_t peer, uint64_t index);
 void rig_propose(struct rig *rig, const char *text);
+/* Leader 2 of that term appends entries prev + 1..last behind entry prev of prev_term. */
+void rig_append(struct rig *rig, uint64_t term, uint64_t prev, uint64_t prev_term, uint64_t last,
+                uint64_t commit);
+/* Applies a membership change. */
+struct raft_conf_state rig_change(struct rig *rig, enum raft_conf_change_type type, uint64_t id);
+/* What leader 2 answers to the core's newest question for a read index. */
+struct raft_message rig_read_answer(const struct rig *rig, uint64_t index);
 
 /* Entries first..last of one term for a message (mem_free by the core). */
 struct raft_entry *rig_entries(uint64_t first, uint64_t last, uint64_t term);
 struct raft_status rig_status(const struct rig *rig);
+/* What the leader knows of that peer, which has to be one. */
+struct raft_progress_status rig_progress(const struct rig *rig, uint64_t id);
 
 #endif

@@ -16,36 +16,6 @@
 #include "engine/raft/readindex.h"
 #include "lib_rig.h"
 
-static struct raft_conf_state change(struct rig *rig, enum raft_conf_change_type type, uint64_t id)
-{
-    struct raft_conf_state conf;
-    raft_apply_conf_change(rig->raft, &(struct raft_conf_change){type, id}, &conf);
-    raft_applied(rig->raft, rig->applied);
-    return conf;
-}
-
-static void append(struct rig *rig, uint64_t term, uint64_t prev, uint64_t prev_term, uint64_t last,
-                   uint64_t commit)
-{
-    rig_step(rig, (struct raft_message){
-                      .type = RAFT_MSG_APP,
-                      .from = 2,
-                      .term = term,
-                      .index = prev,
-                      .log_term = prev_term,
-                      .commit = commit,
-                      .entries = last > prev ? rig_entries(prev + 1, last, term) : NULL,
-                      .entry_count = (uint32_t)(last - prev),
-                  });
-}
-
-static struct raft_progress_status progress(const struct rig *rig, uint64_t id)
-{
-    struct raft_progress_status status = {0};
-    assert_int_equal(raft_progress_of(rig->raft, id, &status), E_OK);
-    return status;
-}
-
 static void snapshot(struct rig *rig, const struct raft_conf_state *conf)
 {
     struct raft_snapshot_mark *mark = mem_zalloc(sizeof(*mark));
@@ -107,13 +77,14 @@ static void there_is_room_for_so_many_members_and_no_more(void **state)
     (void)state;
     struct rig *rig = rig_new(3, RAFT_NO_ID);
     for (uint64_t id = 4; id <= RAFT_MEMBERS_MAX; id++) {
-        (void)change(rig, RAFT_CONF_ADD_LEARNER, id);
+        (void)rig_change(rig, RAFT_CONF_ADD_LEARNER, id);
     }
-    struct raft_conf_state conf = change(rig, RAFT_CONF_ADD_LEARNER, RAFT_MEMBERS_MAX + 1);
+    struct raft_conf_state conf = rig_change(rig, RAFT_CONF_ADD_LEARNER, RAFT_MEMBERS_MAX + 1);
     assert_int_equal(conf.voter_count + conf.learner_count, RAFT_MEMBERS_MAX);
-    conf = change(rig, RAFT_CONF_ADD_NODE, RAFT_MEMBERS_MAX + 1);
+    conf = rig_change(rig, RAFT_CONF_ADD_NODE, RAFT_MEMBERS_MAX + 1);
     assert_int_equal(conf.voter_count, 3);
-    conf = change(rig, RAFT_CONF_ADD_NODE, RAFT_MEMBERS_MAX); /* who is in can still be promoted */
+    conf =
+        rig_change(rig, RAFT_CONF_ADD_NODE, RAFT_MEMBERS_MAX); /* who is in can still be promoted */
     assert_int_equal(conf.voter_count, 4);
     rig_free(rig);
 }
@@ -122,8 +93,8 @@ static void a_change_of_nobody_or_of_an_unknown_kind_changes_nothing(void **stat
 {
     (void)state;
     struct rig *rig = rig_new(3, RAFT_NO_ID);
-    assert_int_equal(change(rig, RAFT_CONF_ADD_NODE, RAFT_NO_ID).voter_count, 3);
-    assert_int_equal(change(rig, (enum raft_conf_change_type)9, 7).voter_count, 3);
+    assert_int_equal(rig_change(rig, RAFT_CONF_ADD_NODE, RAFT_NO_ID).voter_count, 3);
+    assert_int_equal(rig_change(rig, (enum raft_conf_change_type)9, 7).voter_count, 3);
     rig_free(rig);
 }
 
@@ -133,10 +104,10 @@ static void a_leader_that_leaves_lives_through_another_change(void **state)
     struct rig *rig = rig_new(3, RAFT_NO_ID);
     rig_lead(rig);
     rig_ack(rig, 2, 1);
-    (void)change(rig, RAFT_CONF_REMOVE_NODE, 1);
+    (void)rig_change(rig, RAFT_CONF_REMOVE_NODE, 1);
     rig_run(rig);
     uint64_t beats = rig_sent_count(rig, RAFT_MSG_HEARTBEAT, 2);
-    struct raft_conf_state conf = change(rig, RAFT_CONF_REMOVE_NODE, 3);
+    struct raft_conf_state conf = rig_change(rig, RAFT_CONF_REMOVE_NODE, 3);
     rig_run(rig);
     assert_int_equal(conf.voter_count, 1);
     assert_int_equal(rig_status(rig).role, RAFT_LEADER);
@@ -152,7 +123,7 @@ static void a_leader_that_leaves_answers_no_read_by_itself(void **state)
     struct rig *rig = rig_new_with(config);
     rig_lead(rig);
     rig_ack(rig, 2, 1);
-    (void)change(rig, RAFT_CONF_REMOVE_NODE, 1);
+    (void)rig_change(rig, RAFT_CONF_REMOVE_NODE, 1);
     rig_run(rig);
     assert_int_equal(raft_read_index(rig->raft, bytes_of_str("r")), E_OK);
     rig_run(rig);
@@ -171,11 +142,11 @@ static void an_earlier_flush_ends_for_what_it_had_when_later_entries_are_replace
     (void)state;
     struct rig *rig = rig_new(3, RAFT_NO_ID);
     rig->hold_disk = true;
-    append(rig, 1, 0, 0, 3, 0);
+    rig_append(rig, 1, 0, 0, 3, 0);
     uint64_t first = rig->ticket;
-    append(rig, 1, 3, 1, 6, 0);
+    rig_append(rig, 1, 3, 1, 6, 0);
     uint64_t second = rig->ticket;
-    append(rig, 2, 4, 1, 5, 0);
+    rig_append(rig, 2, 4, 1, 5, 0);
     raft_persisted(rig->raft, first);
     assert_int_equal(rig_status(rig).persisted_index, 3);
     raft_persisted(rig->raft, second);
@@ -195,7 +166,7 @@ static void entries_may_be_replaced_before_anybody_has_seen_them(void **state)
                                  .entries = rig_entries(1, 5, 1),
                                  .entry_count = 5};
     raft_step(rig->raft, &first);
-    append(rig, 2, 3, 1, 4, 0);
+    rig_append(rig, 2, 3, 1, 4, 0);
     assert_int_equal(rig_status(rig).last_index, 4);
     assert_int_equal(rig_status(rig).persisted_index, 4);
     assert_int_equal(raft_term_of(rig->raft, 4), 2);
@@ -208,7 +179,7 @@ static void what_is_committed_at_once_is_handed_out_in_batches(void **state)
     struct rig *rig = rig_new(3, RAFT_NO_ID);
     struct raft_effects effects;
     rig->hold_disk = true;
-    append(rig, 1, 0, 0, 5000, 5000);
+    rig_append(rig, 1, 0, 0, 5000, 5000);
     raft_persisted(rig->raft, rig->ticket);
     assert_true(raft_take_effects(rig->raft, &effects));
     assert_int_equal(effects.committed_count, 4096);
@@ -259,7 +230,7 @@ static void a_candidate_that_is_removed_or_demoted_does_not_win(void **state)
             raft_campaign(rig->raft);
             rig_run(rig);
             enum raft_role before = rig_status(rig).role;
-            (void)change(rig, CHANGES[i], 1);
+            (void)rig_change(rig, CHANGES[i], 1);
             for (uint64_t peer = 2; peer <= 3; peer++) {
                 rig_step(rig, (struct raft_message){.type = pre == 1 ? RAFT_MSG_PRE_VOTE_RESP
                                                                      : RAFT_MSG_VOTE_RESP,
@@ -329,9 +300,9 @@ static void many_appends_may_be_in_flight(void **state)
     for (int i = 0; i < 30; i++) {
         rig_propose(rig, "y");
     }
-    assert_int_equal(progress(rig, 2).inflight_count, 35);
+    assert_int_equal(rig_progress(rig, 2).inflight_count, 35);
     rig_ack(rig, 2, 39);
-    assert_int_equal(progress(rig, 2).inflight_count, 2);
+    assert_int_equal(rig_progress(rig, 2).inflight_count, 2);
     rig_free(rig);
 }
 
@@ -340,14 +311,14 @@ static void a_refusal_that_agrees_with_what_it_refuses_still_moves(void **state)
 {
     (void)state;
     struct rig *rig = rig_new(3, RAFT_NO_ID);
-    append(rig, 1, 0, 0, 8, 0);
+    rig_append(rig, 1, 0, 0, 8, 0);
     rig_lead(rig);
-    assert_int_equal(progress(rig, 2).next_index, 9);
+    assert_int_equal(rig_progress(rig, 2).next_index, 9);
     rig_step(
         rig,
         (struct raft_message){
             .type = RAFT_MSG_APP_RESP, .from = 2, .index = 8, .reject = true, .reject_hint = 8});
-    assert_int_equal(progress(rig, 2).next_index, 8);
+    assert_int_equal(rig_progress(rig, 2).next_index, 8);
     rig_ack(rig, 3, 9);
     assert_int_equal(rig_status(rig).commit_index, 9);
     rig_free(rig);
@@ -363,8 +334,8 @@ static void a_refusal_of_what_was_acknowledged_that_hints_at_no_less_is_old(void
         rig,
         (struct raft_message){
             .type = RAFT_MSG_APP_RESP, .from = 2, .index = 1, .reject = true, .reject_hint = 1});
-    assert_int_equal(progress(rig, 2).match_index, 1);
-    assert_int_equal(progress(rig, 2).state, RAFT_PROGRESS_REPLICATE);
+    assert_int_equal(rig_progress(rig, 2).match_index, 1);
+    assert_int_equal(rig_progress(rig, 2).state, RAFT_PROGRESS_REPLICATE);
     rig_free(rig);
 }
 
@@ -395,8 +366,8 @@ static void a_snapshot_never_moves_the_next_index_back_below_the_match(void **st
     raft_applied(rig->raft, 3);
     rig_run(rig);
     assert_int_equal(rig_sent(rig, RAFT_MSG_SNAP, 3)->snapshot->index, 3);
-    assert_int_equal(progress(rig, 3).match_index, 5);
-    assert_int_equal(progress(rig, 3).next_index, 6);
+    assert_int_equal(rig_progress(rig, 3).match_index, 5);
+    assert_int_equal(rig_progress(rig, 3).next_index, 6);
     rig_free(rig);
 }
 
@@ -439,7 +410,7 @@ static void a_follower_takes_an_answer_that_is_as_long_as_a_suspects_question(vo
 {
     (void)state;
     struct rig *rig = rig_new(3, RAFT_NO_ID);
-    append(rig, 1, 0, 0, 1, 0);
+    rig_append(rig, 1, 0, 0, 1, 0);
     rig_step(rig, (struct raft_message){.type = RAFT_MSG_READ_INDEX_RESP,
                                         .from = 2,
                                         .index = 1,
@@ -449,28 +420,31 @@ static void a_follower_takes_an_answer_that_is_as_long_as_a_suspects_question(vo
     rig_free(rig);
 }
 
-/* Several flushes are on their way: only the one with the proof ends the suspicion. */
-static void a_suspect_member_waits_for_the_flush_that_has_the_proof(void **state)
+/* A suspect member whose question the leader has answered: entry 1 is the proof. */
+static struct rig *suspect_with_proof(void)
 {
-    (void)state;
     struct raft_config config = {
         .suspect = true,
         .hard_state = {.term = 1},
         .mark = {.conf_state = {.voters = {1, 2, 3}, .voter_count = 3}},
     };
     struct rig *rig = rig_new_with(config);
-    append(rig, 1, 0, 0, 1, 1);
+    rig_append(rig, 1, 0, 0, 1, 1);
     rig_tick(rig, 30);
-    const struct raft_message *ask = rig_sent(rig, RAFT_MSG_READ_INDEX, 2);
-    struct raft_message answer = {.type = RAFT_MSG_READ_INDEX_RESP, .from = 2, .index = 1};
-    answer.context_size = ask->context_size;
-    memcpy(answer.context, ask->context, ask->context_size);
-    rig_step(rig, answer);
+    rig_step(rig, rig_read_answer(rig, 1));
+    return rig;
+}
+
+/* Several flushes are on their way: only the one with the proof ends the suspicion. */
+static void a_suspect_member_waits_for_the_flush_that_has_the_proof(void **state)
+{
+    (void)state;
+    struct rig *rig = suspect_with_proof();
 
     rig->hold_disk = true;
-    append(rig, 1, 1, 1, 2, 1);
+    rig_append(rig, 1, 1, 1, 2, 1);
     uint64_t first = rig->ticket;
-    append(rig, 1, 2, 1, 3, 3);
+    rig_append(rig, 1, 2, 1, 3, 3);
     raft_persisted(rig->raft, first);
     rig_run(rig);
     assert_true(rig_status(rig).suspect);
@@ -484,22 +458,10 @@ static void a_suspect_member_waits_for_the_flush_that_has_the_proof(void **state
 static void a_suspect_member_waits_for_a_snapshot_that_came_after_the_proof(void **state)
 {
     (void)state;
-    struct raft_config config = {
-        .suspect = true,
-        .hard_state = {.term = 1},
-        .mark = {.conf_state = {.voters = {1, 2, 3}, .voter_count = 3}},
-    };
-    struct rig *rig = rig_new_with(config);
-    append(rig, 1, 0, 0, 1, 1);
-    rig_tick(rig, 30);
-    const struct raft_message *ask = rig_sent(rig, RAFT_MSG_READ_INDEX, 2);
-    struct raft_message answer = {.type = RAFT_MSG_READ_INDEX_RESP, .from = 2, .index = 1};
-    answer.context_size = ask->context_size;
-    memcpy(answer.context, ask->context, ask->context_size);
-    rig_step(rig, answer);
+    struct rig *rig = suspect_with_proof();
     rig->hold_disk = true;
     rig->hold_apply = true;
-    append(rig, 1, 1, 1, 3, 3);
+    rig_append(rig, 1, 1, 1, 3, 3);
     snapshot(rig, &(struct raft_conf_state){.voters = {1, 2, 3}, .voter_count = 3});
     assert_true(rig->install_wanted);
     rig_flush(rig);
@@ -514,7 +476,7 @@ static void what_observers_ask_for_that_is_not_there_is_said_so(void **state)
     (void)state;
     struct rig *rig = rig_new(3, RAFT_NO_ID);
     struct raft_progress_status status;
-    append(rig, 1, 0, 0, 5, 5);
+    rig_append(rig, 1, 0, 0, 5, 5);
     assert_int_equal(raft_progress_of(rig->raft, 2, &status), E_NOT_FOUND);
     raft_compact(rig->raft, 2);
     assert_null(raft_entry_of(rig->raft, 2));
@@ -534,7 +496,7 @@ static void applied_told_again_changes_nothing(void **state)
 {
     (void)state;
     struct rig *rig = rig_new(3, RAFT_NO_ID);
-    append(rig, 1, 0, 0, 5, 5);
+    rig_append(rig, 1, 0, 0, 5, 5);
     raft_applied(rig->raft, 3);
     assert_int_equal(rig_status(rig).applied_index, 5);
     raft_compact(rig->raft, 4);

@@ -9,15 +9,6 @@
 #include "base/err.h"
 #include "lib_rig.h"
 
-static struct raft_conf_state change(struct rig *rig, enum raft_conf_change_type type, uint64_t id)
-{
-    struct raft_conf_state conf;
-    raft_apply_conf_change(rig->raft, &(struct raft_conf_change){type, id}, &conf);
-    raft_applied(rig->raft, rig->applied);
-    rig_run(rig);
-    return conf;
-}
-
 static int propose_change(struct rig *rig)
 {
     int rc = raft_propose_conf_change(rig->raft, raft_payload_new(bytes_of_str("change")));
@@ -102,13 +93,13 @@ static void a_learner_is_promoted_by_adding_it(void **state)
 {
     (void)state;
     struct rig *rig = leader_in_term(3);
-    struct raft_conf_state conf = change(rig, RAFT_CONF_ADD_LEARNER, 4);
+    struct raft_conf_state conf = rig_change(rig, RAFT_CONF_ADD_LEARNER, 4);
     assert_int_equal(conf.voter_count, 3);
     assert_int_equal(conf.learner_count, 1);
-    conf = change(rig, RAFT_CONF_ADD_NODE, 4);
+    conf = rig_change(rig, RAFT_CONF_ADD_NODE, 4);
     assert_int_equal(conf.voter_count, 4);
     assert_int_equal(conf.learner_count, 0);
-    conf = change(rig, RAFT_CONF_REMOVE_NODE, 4);
+    conf = rig_change(rig, RAFT_CONF_REMOVE_NODE, 4);
     assert_int_equal(conf.voter_count, 3);
     assert_int_equal(raft_progress_of(rig->raft, 4, &(struct raft_progress_status){0}),
                      E_NOT_FOUND);
@@ -122,9 +113,9 @@ static void a_refused_change_changes_nothing(void **state)
     struct raft_conf_state conf = {0};
     raft_apply_conf_change(rig->raft, NULL, &conf);
     assert_int_equal(conf.voter_count, 3);
-    conf = change(rig, RAFT_CONF_REMOVE_NODE, 9);
+    conf = rig_change(rig, RAFT_CONF_REMOVE_NODE, 9);
     assert_int_equal(conf.voter_count, 3);
-    conf = change(rig, RAFT_CONF_UPDATE_NODE, 2);
+    conf = rig_change(rig, RAFT_CONF_UPDATE_NODE, 2);
     assert_int_equal(conf.voter_count, 3);
     rig_free(rig);
 }
@@ -136,7 +127,7 @@ static void a_removal_commits_what_the_smaller_quorum_holds(void **state)
     rig_propose(rig, "x");
     rig_ack(rig, 2, 2);
     assert_int_equal(rig_status(rig).commit_index, 1);
-    (void)change(rig, RAFT_CONF_REMOVE_NODE, 4);
+    (void)rig_change(rig, RAFT_CONF_REMOVE_NODE, 4);
     assert_int_equal(rig_status(rig).commit_index, 2);
     rig_free(rig);
 }
@@ -152,7 +143,7 @@ static void a_leader_that_removed_itself_leads_until_the_others_know(void **stat
     rig_ack(rig, 2, 2);
     assert_int_equal(rig_status(rig).commit_index, 2);
 
-    (void)change(rig, RAFT_CONF_REMOVE_NODE, 1);
+    (void)rig_change(rig, RAFT_CONF_REMOVE_NODE, 1);
     assert_int_equal(rig_status(rig).role, RAFT_LEADER);
     struct raft_payload *payload = raft_payload_new(bytes_of_str("x"));
     assert_int_equal(raft_propose(rig->raft, &payload, 1), E_UNAVAILABLE);
@@ -205,7 +196,7 @@ static void a_learners_answer_confirms_no_read(void **state)
 {
     (void)state;
     struct rig *rig = leader_in_term(3);
-    (void)change(rig, RAFT_CONF_ADD_LEARNER, 4);
+    (void)rig_change(rig, RAFT_CONF_ADD_LEARNER, 4);
     assert_int_equal(read_index(rig, "one"), E_OK);
     beat_answer(rig, 4);
     assert_int_equal(rig->read_count, 0);
@@ -280,20 +271,6 @@ static struct rig *suspect(void)
     return rig_new_with(config);
 }
 
-static void suspect_append(struct rig *rig, uint64_t prev, uint64_t last, uint64_t commit)
-{
-    rig_step(rig, (struct raft_message){
-                      .type = RAFT_MSG_APP,
-                      .from = 2,
-                      .term = 1,
-                      .index = prev,
-                      .log_term = 1,
-                      .commit = commit,
-                      .entries = last > prev ? rig_entries(prev + 1, last, 1) : NULL,
-                      .entry_count = (uint32_t)(last - prev),
-                  });
-}
-
 static void a_suspect_member_gives_no_vote_and_does_not_campaign(void **state)
 {
     (void)state;
@@ -314,7 +291,7 @@ static void a_suspect_member_acknowledges_only_what_is_committed(void **state)
 {
     (void)state;
     struct rig *rig = suspect();
-    suspect_append(rig, 2, 6, 4);
+    rig_append(rig, 1, 2, 1, 6, 4);
     assert_int_equal(rig_status(rig).persisted_index, 6);
     assert_int_equal(rig_sent(rig, RAFT_MSG_APP_RESP, 2)->index, 4);
     rig_free(rig);
@@ -338,31 +315,25 @@ static void a_suspect_member_is_whole_after_a_fresh_answer_and_a_newer_append(vo
 {
     (void)state;
     struct rig *rig = suspect();
-    suspect_append(rig, 2, 3, 3);
+    rig_append(rig, 1, 2, 1, 3, 3);
     rig_tick(rig, 29);
     assert_null(rig_sent(rig, RAFT_MSG_READ_INDEX, 2));
     rig_tick(rig, 1);
-    const struct raft_message *ask = rig_sent(rig, RAFT_MSG_READ_INDEX, 2);
-    assert_non_null(ask);
-    struct raft_message answer = {.type = RAFT_MSG_READ_INDEX_RESP, .from = 2, .index = 3};
-    answer.context_size = ask->context_size;
-
-    memcpy(answer.context, ask->context, ask->context_size);
-    answer.context[ask->context_size - 1] ^= 1u; /* an answer to a former life's question */
-    rig_step(rig, answer);
-    suspect_append(rig, 3, 4, 4);
+    struct raft_message stale = rig_read_answer(rig, 3);
+    stale.context[stale.context_size - 1] ^= 1u; /* an answer to a former life's question */
+    struct raft_message answer = rig_read_answer(rig, 4);
+    rig_step(rig, stale);
+    rig_append(rig, 1, 3, 1, 4, 4);
     assert_true(rig_status(rig).suspect);
 
-    memcpy(answer.context, ask->context, ask->context_size);
-    answer.index = 4;
     rig_step(rig, answer);
-    suspect_append(rig, 4, 5, 4); /* may have been sent before the question */
+    rig_append(rig, 1, 4, 1, 5, 4); /* may have been sent before the question */
     assert_true(rig_status(rig).suspect);
-    suspect_append(rig, 5, 6, 7); /* does not reach the leader's commit index */
+    rig_append(rig, 1, 5, 1, 6, 7); /* does not reach the leader's commit index */
     assert_true(rig_status(rig).suspect);
 
     rig->hold_disk = true;
-    suspect_append(rig, 6, 8, 7);
+    rig_append(rig, 1, 6, 1, 8, 7);
     assert_true(rig_status(rig).suspect);
     rig_flush(rig);
     assert_false(rig_status(rig).suspect);

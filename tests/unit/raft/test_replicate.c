@@ -10,35 +10,13 @@
 #include "base/err.h"
 #include "lib_rig.h"
 
-static void append(struct rig *rig, uint64_t term, uint64_t prev, uint64_t prev_term, uint64_t last,
-                   uint64_t commit)
-{
-    rig_step(rig, (struct raft_message){
-                      .type = RAFT_MSG_APP,
-                      .from = 2,
-                      .term = term,
-                      .index = prev,
-                      .log_term = prev_term,
-                      .commit = commit,
-                      .entries = last > prev ? rig_entries(prev + 1, last, term) : NULL,
-                      .entry_count = (uint32_t)(last > prev ? last - prev : 0),
-                  });
-}
-
-static struct raft_progress_status progress(const struct rig *rig, uint64_t id)
-{
-    struct raft_progress_status status = {0};
-    assert_int_equal(raft_progress_of(rig->raft, id, &status), E_OK);
-    return status;
-}
-
 static void an_acknowledgement_waits_for_the_disk(void **state)
 {
     (void)state;
     struct rig *rig = rig_new(3, RAFT_NO_ID);
     rig->hold_disk = true;
 
-    append(rig, 1, 0, 0, 3, 0);
+    rig_append(rig, 1, 0, 0, 3, 0);
     assert_null(rig_sent(rig, RAFT_MSG_APP_RESP, 2));
 
     rig_flush(rig);
@@ -51,9 +29,9 @@ static void an_old_flush_does_not_speak_for_entries_that_replaced_it(void **stat
     (void)state;
     struct rig *rig = rig_new(3, RAFT_NO_ID);
     rig->hold_disk = true;
-    append(rig, 1, 0, 0, 3, 0);
+    rig_append(rig, 1, 0, 0, 3, 0);
     uint64_t old_ticket = rig->ticket;
-    append(rig, 2, 1, 1, 3, 3);
+    rig_append(rig, 2, 1, 1, 3, 3);
     assert_true(rig->ticket > old_ticket);
 
     raft_persisted(rig->raft, old_ticket);
@@ -71,11 +49,11 @@ static void a_gap_is_refused_with_a_hint_that_skips_whole_terms(void **state)
 {
     (void)state;
     struct rig *rig = rig_new(3, RAFT_NO_ID);
-    append(rig, 1, 0, 0, 2, 0);
-    append(rig, 3, 2, 1, 9, 0);
+    rig_append(rig, 1, 0, 0, 2, 0);
+    rig_append(rig, 3, 2, 1, 9, 0);
     rig_forget(rig);
 
-    append(rig, 5, 7, 2, 7, 0); /* its entry 7 is of term 2, ours of term 3 */
+    rig_append(rig, 5, 7, 2, 7, 0); /* its entry 7 is of term 2, ours of term 3 */
 
     const struct raft_message *answer = rig_sent(rig, RAFT_MSG_APP_RESP, 2);
     assert_true(answer->reject);
@@ -89,8 +67,8 @@ static void a_late_short_append_cuts_nothing(void **state)
 {
     (void)state;
     struct rig *rig = rig_new(3, RAFT_NO_ID);
-    append(rig, 1, 0, 0, 5, 0);
-    append(rig, 1, 0, 0, 2, 0);
+    rig_append(rig, 1, 0, 0, 5, 0);
+    rig_append(rig, 1, 0, 0, 2, 0);
     assert_int_equal(rig_status(rig).last_index, 5);
     rig_free(rig);
 }
@@ -99,14 +77,14 @@ static void commit_goes_no_further_than_the_append_proved(void **state)
 {
     (void)state;
     struct rig *rig = rig_new(3, RAFT_NO_ID);
-    append(rig, 1, 0, 0, 5, 0);
-    append(rig, 2, 1, 1, 2, 9); /* entry 2 is replaced, 3 to 5 are gone */
+    rig_append(rig, 1, 0, 0, 5, 0);
+    rig_append(rig, 2, 1, 1, 2, 9); /* entry 2 is replaced, 3 to 5 are gone */
     assert_int_equal(rig_status(rig).last_index, 2);
     assert_int_equal(rig_status(rig).commit_index, 2);
 
     struct rig *other = rig_new(3, RAFT_NO_ID);
-    append(other, 1, 0, 0, 5, 0);
-    append(other, 2, 1, 1, 1, 9); /* nothing is said of 2 to 5 */
+    rig_append(other, 1, 0, 0, 5, 0);
+    rig_append(other, 2, 1, 1, 1, 9); /* nothing is said of 2 to 5 */
     assert_int_equal(rig_status(other).commit_index, 1);
     rig_free(other);
     rig_free(rig);
@@ -116,9 +94,9 @@ static void a_committed_entry_is_never_replaced(void **state)
 {
     (void)state;
     struct rig *rig = rig_new(3, RAFT_NO_ID);
-    append(rig, 1, 0, 0, 3, 3);
-    append(rig, 2, 3, 1, 5, 3);
-    append(rig, 4, 2, 1, 3, 3); /* no true leader would */
+    rig_append(rig, 1, 0, 0, 3, 3);
+    rig_append(rig, 2, 3, 1, 5, 3);
+    rig_append(rig, 4, 2, 1, 3, 3); /* no true leader would */
     assert_int_equal(rig_status(rig).last_index, 5);
     assert_int_equal(raft_term_of(rig->raft, 3), 1);
     rig_free(rig);
@@ -130,7 +108,7 @@ static void copies_of_an_older_terms_entry_do_not_commit_it(void **state)
 {
     (void)state;
     struct rig *rig = rig_new(3, RAFT_NO_ID);
-    append(rig, 2, 0, 0, 2, 0);
+    rig_append(rig, 2, 0, 0, 2, 0);
     rig_lead(rig);
     assert_int_equal(rig_status(rig).term, 3);
 
@@ -188,7 +166,7 @@ static void a_probe_is_one_append_at_a_time(void **state)
     assert_int_equal(rig_sent_count(rig, RAFT_MSG_APP, 2), 0); /* the no-op's is unanswered */
 
     rig_ack(rig, 2, 1);
-    assert_int_equal(progress(rig, 2).state, RAFT_PROGRESS_REPLICATE);
+    assert_int_equal(rig_progress(rig, 2).state, RAFT_PROGRESS_REPLICATE);
     assert_int_equal(rig_sent(rig, RAFT_MSG_APP, 2)->entry_count, 2);
     rig_free(rig);
 }
@@ -207,7 +185,7 @@ static void what_is_in_flight_is_bounded_and_freed_by_answers(void **state)
 
     rig_ack(rig, 2, 3);
     assert_int_equal(rig_sent(rig, RAFT_MSG_APP, 2)->index, 5);
-    assert_int_equal(progress(rig, 2).next_index, 11);
+    assert_int_equal(rig_progress(rig, 2).next_index, 11);
     rig_free(rig);
 }
 
@@ -232,8 +210,8 @@ static void a_refused_append_steps_back_by_term_and_tries_again(void **state)
 {
     (void)state;
     struct rig *rig = rig_new(3, RAFT_NO_ID);
-    append(rig, 1, 0, 0, 4, 0);
-    append(rig, 3, 4, 1, 9, 0);
+    rig_append(rig, 1, 0, 0, 4, 0);
+    rig_append(rig, 3, 4, 1, 9, 0);
     rig_lead(rig);
     rig_step(rig, (struct raft_message){.type = RAFT_MSG_APP_RESP,
                                         .from = 2,
@@ -252,10 +230,10 @@ static void a_lost_message_makes_a_probe_of_replication(void **state)
     rig_lead(rig);
     rig_ack(rig, 2, 1);
     rig_propose(rig, "x");
-    assert_int_equal(progress(rig, 2).next_index, 3);
+    assert_int_equal(rig_progress(rig, 2).next_index, 3);
     raft_report_unreachable(rig->raft, 2);
-    assert_int_equal(progress(rig, 2).state, RAFT_PROGRESS_PROBE);
-    assert_int_equal(progress(rig, 2).next_index, 2);
+    assert_int_equal(rig_progress(rig, 2).state, RAFT_PROGRESS_PROBE);
+    assert_int_equal(rig_progress(rig, 2).next_index, 2);
     rig_free(rig);
 }
 
@@ -295,7 +273,7 @@ static void who_is_behind_the_log_gets_a_snapshot_of_the_applied_state(void **st
     assert_int_equal(snap->snapshot->index, 3);
     assert_int_equal(snap->snapshot->term, 1);
     assert_int_equal(snap->snapshot->conf_state.voter_count, 3);
-    assert_int_equal(progress(rig, 3).state, RAFT_PROGRESS_SNAPSHOT);
+    assert_int_equal(rig_progress(rig, 3).state, RAFT_PROGRESS_SNAPSHOT);
 
     rig_propose(rig, "z");
     assert_null(rig_sent(rig, RAFT_MSG_APP, 3));
@@ -348,7 +326,7 @@ static void a_snapshot_is_answered_when_it_is_installed_and_durable(void **state
     (void)state;
     struct rig *rig = rig_new(3, RAFT_NO_ID);
     rig->hold_apply = true;
-    append(rig, 1, 0, 0, 3, 1);
+    rig_append(rig, 1, 0, 0, 3, 1);
     rig_forget(rig);
 
     step_snapshot(rig, 10, 4, 1);
@@ -379,7 +357,7 @@ static void after_a_snapshot_older_than_the_applied_state_all_is_applied_again(v
     assert_true(rig->install_wanted);
     raft_snapshot_installed(rig->raft);
     rig->applied = 8;
-    append(rig, 5, 8, 4, 12, 12);
+    rig_append(rig, 5, 8, 4, 12, 12);
     assert_int_equal(rig->applied, 12);
     rig_free(rig);
 }
@@ -388,7 +366,7 @@ static void a_snapshot_of_what_is_here_already_only_moves_the_commit_index(void 
 {
     (void)state;
     struct rig *rig = rig_new(3, RAFT_NO_ID);
-    append(rig, 4, 0, 0, 6, 1);
+    rig_append(rig, 4, 0, 0, 6, 1);
     step_snapshot(rig, 5, 4, 1);
     assert_false(rig->install_wanted);
     assert_int_equal(rig_status(rig).commit_index, 5);
