@@ -361,3 +361,26 @@ void dial(struct world *world, const struct tls_config *config, const char *host
     sem_destroy(&job.done);
     tls_maker_free(job.maker);
 }
+
+static struct pki_cert fixture_server;
+
+int world_setup(void **state)
+{
+    pki_make(&fixture_server, &(struct pki_request){.name = "server",
+                                                    .is_authority = true,
+                                                    .hosts = "IP:127.0.0.1",
+                                                    .usage = "serverAuth"});
+    const struct world_options options = {.tls = {.cert_file = fixture_server.cert_path,
+                                                  .key_file = fixture_server.key_path,
+                                                  .protocols = TLS_PROTOCOLS_BOTH}};
+    *state = world_start(&options);
+    return 0;
+}
+
+int world_teardown(void **state)
+{
+    world_stop(*state);
+    pki_free(&fixture_server);
+    pki_end();
+    return 0;
+}

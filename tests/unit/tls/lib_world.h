@@ -40,6 +40,10 @@ struct world_options {
  */
 struct world *world_start(const struct world_options *options);
 void world_stop(struct world *world);
+
+/* cmocka's fixture: *state is a world with one server certificate, for anybody. */
+int world_setup(void **state);
+int world_teardown(void **state);
 void world_run(struct world *world, void (*fn)(void *ctx), void *ctx);
 
 /* What a client of OpenSSL does and sees. */

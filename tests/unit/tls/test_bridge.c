@@ -19,8 +19,6 @@
 #define REQUESTS_MAX 64
 #define BIG_BYTES    (3u * 1024u * 1024u)
 
-static struct pki_cert server;
-
 /* A client's connection. */
 struct session {
     SSL *ssl;
@@ -36,27 +34,6 @@ struct reply {
     bool is_over;
     uint32_t error;
 };
-
-static int setup(void **state)
-{
-    pki_make(&server, &(struct pki_request){.name = "server",
-                                            .is_authority = true,
-                                            .hosts = "IP:127.0.0.1",
-                                            .usage = "serverAuth"});
-    const struct world_options options = {.tls = {.cert_file = server.cert_path,
-                                                  .key_file = server.key_path,
-                                                  .protocols = TLS_PROTOCOLS_BOTH}};
-    *state = world_start(&options);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    world_stop(*state);
-    pki_free(&server);
-    pki_end();
-    return 0;
-}
 
 static ssize_t on_send(nghttp2_session *ng, const uint8_t *data, size_t size, int flags, void *user)
 {
@@ -290,13 +267,14 @@ static void a_client_that_goes_in_the_middle_leaves_nothing_behind(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(a_request_that_is_not_grpc_is_served_as_http, setup,
-                                        teardown),
-        cmocka_unit_test_setup_teardown(bodies_go_both_ways, setup, teardown),
-        cmocka_unit_test_setup_teardown(many_requests_share_a_connection, setup, teardown),
-        cmocka_unit_test_setup_teardown(no_request_can_hide_another, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_request_that_is_not_grpc_is_served_as_http, world_setup,
+                                        world_teardown),
+        cmocka_unit_test_setup_teardown(bodies_go_both_ways, world_setup, world_teardown),
+        cmocka_unit_test_setup_teardown(many_requests_share_a_connection, world_setup,
+                                        world_teardown),
+        cmocka_unit_test_setup_teardown(no_request_can_hide_another, world_setup, world_teardown),
         cmocka_unit_test_setup_teardown(a_client_that_goes_in_the_middle_leaves_nothing_behind,
-                                        setup, teardown),
+                                        world_setup, world_teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -81,6 +81,16 @@ static const char *told_mutual(const struct pki_cert *shows)
     return told(&options, &visitor);
 }
 
+/* What a client is told that shows a certificate made for this one visit. */
+static const char *told_once(struct pki_request request)
+{
+    struct pki_cert cert;
+    pki_make(&cert, &request);
+    const char *text = told_mutual(&cert);
+    pki_free(&cert);
+    return text;
+}
+
 static void a_good_client_is_served_and_known_by_its_common_name(void **state)
 {
     (void)state;
@@ -120,39 +130,32 @@ static void a_client_without_a_certificate_is_refused(void **state)
 static void an_expired_certificate_is_refused(void **state)
 {
     (void)state;
-    struct pki_cert cert;
-    pki_make(&cert, &(struct pki_request){.name = "expired",
-                                          .issuer = &ca,
-                                          .usage = "clientAuth",
-                                          .starts_s = -2 * DAY_S,
-                                          .ends_s = -DAY_S});
-    assert_told(told_mutual(&cert), "certificate expired");
-    pki_free(&cert);
+    assert_told(told_once((struct pki_request){.name = "expired",
+                                               .issuer = &ca,
+                                               .usage = "clientAuth",
+                                               .starts_s = -2 * DAY_S,
+                                               .ends_s = -DAY_S}),
+                "certificate expired");
 }
 
 static void a_certificate_of_tomorrow_is_refused(void **state)
 {
     (void)state;
-    struct pki_cert cert;
-    pki_make(&cert, &(struct pki_request){.name = "tomorrow",
-                                          .issuer = &ca,
-                                          .usage = "clientAuth",
-                                          .starts_s = DAY_S,
-                                          .ends_s = 2 * DAY_S});
-    assert_told(told_mutual(&cert), "bad certificate");
-    pki_free(&cert);
+    assert_told(told_once((struct pki_request){.name = "tomorrow",
+                                               .issuer = &ca,
+                                               .usage = "clientAuth",
+                                               .starts_s = DAY_S,
+                                               .ends_s = 2 * DAY_S}),
+                "bad certificate");
 }
 
 static void a_certificate_of_another_authority_is_refused(void **state)
 {
     (void)state;
-    struct pki_cert cert;
-    pki_make(&cert, &(struct pki_request){.name = "foreign",
-                                          .common_name = "alice",
-                                          .issuer = &other_ca,
-                                          .usage = "clientAuth"});
-    assert_told(told_mutual(&cert), "unknown ca");
-    pki_free(&cert);
+    assert_told(
+        told_once((struct pki_request){
+            .name = "foreign", .common_name = "alice", .issuer = &other_ca, .usage = "clientAuth"}),
+        "unknown ca");
 }
 
 static void a_certificate_that_signs_itself_is_refused(void **state)
@@ -164,54 +167,42 @@ static void a_certificate_that_signs_itself_is_refused(void **state)
 static void a_certificate_signed_by_a_client_is_refused(void **state)
 {
     (void)state;
-    struct pki_cert cert;
-    pki_make(&cert, &(struct pki_request){.name = "grandchild",
-                                          .common_name = "root",
-                                          .issuer = &good,
-                                          .usage = "clientAuth"});
-    assert_told(told_mutual(&cert), "unknown ca");
-    pki_free(&cert);
+    assert_told(
+        told_once((struct pki_request){
+            .name = "grandchild", .common_name = "root", .issuer = &good, .usage = "clientAuth"}),
+        "unknown ca");
 }
 
 static void a_certificate_for_servers_only_is_refused(void **state)
 {
     (void)state;
-    struct pki_cert cert;
-    pki_make(&cert, &(struct pki_request){.name = "serveronly",
-                                          .common_name = "alice",
-                                          .issuer = &ca,
-                                          .usage = "serverAuth"});
-    assert_told(told_mutual(&cert), "certificate");
-    pki_free(&cert);
+    assert_told(
+        told_once((struct pki_request){
+            .name = "serveronly", .common_name = "alice", .issuer = &ca, .usage = "serverAuth"}),
+        "certificate");
 }
 
 static void a_certificate_that_tells_no_purpose_is_served(void **state)
 {
     (void)state;
-    struct pki_cert cert;
-    pki_make(&cert, &(struct pki_request){.name = "nopurpose", .issuer = &ca});
-    assert_string_equal(told_mutual(&cert), "");
-    pki_free(&cert);
+    assert_string_equal(told_once((struct pki_request){.name = "nopurpose", .issuer = &ca}), "");
 }
 
 static void a_weak_key_is_refused(void **state)
 {
     (void)state;
-    struct pki_cert cert;
-    pki_make(&cert, &(struct pki_request){
-                        .name = "weak", .issuer = &ca, .usage = "clientAuth", .key = PKI_RSA_1024});
-    assert_told(told_mutual(&cert), "bad certificate");
-    pki_free(&cert);
+    assert_told(told_once((struct pki_request){
+                    .name = "weak", .issuer = &ca, .usage = "clientAuth", .key = PKI_RSA_1024}),
+                "bad certificate");
 }
 
 static void an_rsa_key_of_2048_bits_is_served(void **state)
 {
     (void)state;
-    struct pki_cert cert;
-    pki_make(&cert, &(struct pki_request){
-                        .name = "rsa", .issuer = &ca, .usage = "clientAuth", .key = PKI_RSA_2048});
-    assert_string_equal(told_mutual(&cert), "");
-    pki_free(&cert);
+    assert_string_equal(
+        told_once((struct pki_request){
+            .name = "rsa", .issuer = &ca, .usage = "clientAuth", .key = PKI_RSA_2048}),
+        "");
 }
 
 static void revoke_and_visit(const struct pki_cert *shows, bool is_der, const char *expected)

@@ -20,29 +20,6 @@
 #define BIG_BYTES    (24u * 1024u * 1024u)
 #define RECORD_BYTES (64u * 1024u)
 
-static struct pki_cert server;
-
-static int setup(void **state)
-{
-    pki_make(&server, &(struct pki_request){.name = "server",
-                                            .is_authority = true,
-                                            .hosts = "IP:127.0.0.1",
-                                            .usage = "serverAuth"});
-    const struct world_options options = {.tls = {.cert_file = server.cert_path,
-                                                  .key_file = server.key_path,
-                                                  .protocols = TLS_PROTOCOLS_BOTH}};
-    *state = world_start(&options);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    world_stop(*state);
-    pki_free(&server);
-    pki_end();
-    return 0;
-}
-
 static void assert_serves(struct world *world)
 {
     struct visit visitor = {0};
@@ -329,21 +306,25 @@ static void an_end_without_a_word_is_no_end_of_a_body(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(garbage_is_closed, setup, teardown),
+        cmocka_unit_test_setup_teardown(garbage_is_closed, world_setup, world_teardown),
         cmocka_unit_test_setup_teardown(a_handshake_that_is_cut_anywhere_is_closed, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(every_changed_byte_of_a_handshake_is_survived, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(
-            a_silent_handshake_is_closed_and_others_are_served_meanwhile, setup, teardown),
+            a_silent_handshake_is_closed_and_others_are_served_meanwhile, world_setup,
+            world_teardown),
         cmocka_unit_test_setup_teardown(a_crowd_of_silent_connections_does_not_shut_the_door, setup,
                                         teardown),
-        cmocka_unit_test_setup_teardown(records_may_come_in_pieces_of_any_size, setup, teardown),
+        cmocka_unit_test_setup_teardown(records_may_come_in_pieces_of_any_size, world_setup,
+                                        world_teardown),
         cmocka_unit_test_setup_teardown(a_large_answer_arrives_whole_however_slowly_it_is_read,
                                         setup, teardown),
-        cmocka_unit_test_setup_teardown(a_large_request_arrives_whole, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_body_that_nobody_reads_holds_its_sender, setup, teardown),
-        cmocka_unit_test_setup_teardown(an_end_without_a_word_is_no_end_of_a_body, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_large_request_arrives_whole, world_setup, world_teardown),
+        cmocka_unit_test_setup_teardown(a_body_that_nobody_reads_holds_its_sender, world_setup,
+                                        world_teardown),
+        cmocka_unit_test_setup_teardown(an_end_without_a_word_is_no_end_of_a_body, world_setup,
+                                        world_teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
