@@ -7,6 +7,8 @@
 /* A count at an older revision is corrected from the newest one when fewer changes than 1 in this
  * many keys lie in between; else it is a walk. */
 #define COUNT_DELTA_SHARE 8u
+/* And fewer than this: the correction is made at once, a walk is made in slices. */
+#define COUNT_DELTA_MAX 8192u
 
 struct key_span key_span_of(struct bytes key, struct bytes range_end)
 {
@@ -151,10 +153,11 @@ bool mvcc_count_fast(struct mvcc *mvcc, const struct key_span *span, int64_t rev
         return true;
     }
     int64_t distance = mvcc_txn_revision(mvcc) - revision;
-    if ((uint64_t)distance > newest / COUNT_DELTA_SHARE) {
+    uint64_t changes_max = BASE_MIN(newest / COUNT_DELTA_SHARE, COUNT_DELTA_MAX);
+    if ((uint64_t)distance > changes_max) {
         return false;
     }
-    struct delta delta = {mvcc, span, revision, newest / COUNT_DELTA_SHARE, newest, false};
+    struct delta delta = {mvcc, span, revision, changes_max, newest, false};
     int rc = mvcc_history(mvcc, (struct revision){revision + 1, 0, false}, INT64_MAX, apply_delta,
                           &delta);
     if (rc != 0 || delta.failed) {

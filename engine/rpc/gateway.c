@@ -42,6 +42,8 @@ struct gateway_call {
     bool is_answered;
     bool body_ended, told_end;
     bool body_paused;
+    bool in_parts;   /* the answer's JSON has begun */
+    bool in_list;    /* and in it a list that is open */
     struct buf body; /* what has not been fed yet */
     struct pbjson_scan scan;
     struct buf answer; /* of a method that gives one message: its JSON */
@@ -143,7 +145,12 @@ static void finish(struct gateway_call *call, enum grpc_code code, const char *m
         return;
     }
     call->is_answered = true;
-    if (gives_many(call) && (code == GRPC_OK || http1_response_started(http))) {
+    if (call->in_parts && code != GRPC_OK) {
+        http1_abort(http);
+    } else if (call->in_parts) {
+        http1_respond_write(http, call->in_list ? "]}" : "}", call->in_list ? 2 : 1);
+        http1_respond_end(http);
+    } else if (gives_many(call) && (code == GRPC_OK || http1_response_started(http))) {
         buf_init(&line, BUF_NO_LIMIT);
         if (code != GRPC_OK) {
             buf_append_str(&line, "{\"error\":");
@@ -219,6 +226,61 @@ static void local_on_message(void *ctx, struct bytes wire)
     arena_free(&arena);
 }
 
+/* A list of the answer that was begun and may go on in the next part. */
+#define LIST_OPENS "\":["
+
+/*
+ * Parts are objects whose fields together are the answer; only a list (RangeResponse.kvs) comes in
+ * several of them. Each leaves as a piece of one object: its braces are left out, and the list is
+ * closed once a part without it comes.
+ */
+static void local_on_part(void *ctx, struct bytes wire)
+{
+    struct gateway_call *call = ctx;
+    struct arena arena;
+    struct buf text;
+    struct buf out;
+    ProtobufCMessage *message;
+    buf_init(&text, BUF_NO_LIMIT);
+    buf_init(&out, BUF_NO_LIMIT);
+    arena_init(&arena, proto_arena_limit(wire.size));
+    int rc = proto_unpack(call->types->output, wire, &arena, &message);
+    ASSERT(rc == 0 && !gives_many(call));
+    (void)pbjson_write(message, &text); /* no limit: cannot fail */
+    arena_free(&arena);
+    ASSERT(text.size >= 2);
+    struct bytes fields = bytes_of(text.data + 1, text.size - 2);
+    bool is_first = !http1_response_started(call->http);
+    bool is_list = fields.size > 2 && fields.data[fields.size - 1] == ']';
+    size_t opening = 0; /* the list's name and bracket */
+    if (is_list) {
+        const char *at = memmem(fields.data, fields.size, LIST_OPENS, strlen(LIST_OPENS));
+        ASSERT(at != NULL);
+        opening = (size_t)(at - (const char *)fields.data) + strlen(LIST_OPENS);
+    }
+    buf_append_str(&out, is_first                                         ? "{"
+                         : fields.size > 0 && (!call->in_list || is_list) ? ","
+                                                                          : "");
+    if (call->in_list && is_list) {
+        buf_append(&out, fields.data + opening, fields.size - opening - 1);
+    } else {
+        buf_append_str(&out, call->in_list ? fields.size > 0 ? "]," : "]" : "");
+        buf_append(&out, fields.data, fields.size - (is_list ? 1 : 0));
+    }
+    call->in_list = is_list;
+    call->in_parts = true;
+    buf_free(&text);
+    write_line(call, &out);
+}
+
+static void local_on_abort(void *ctx)
+{
+    struct gateway_call *call = ctx;
+    call->is_open = false;
+    call->is_answered = true;
+    http1_abort(call->http);
+}
+
 static void local_on_status(void *ctx, enum grpc_code code, const char *message)
 {
     struct gateway_call *call = ctx;
@@ -246,6 +308,8 @@ static const struct grpc_local LOCAL = {
     .metadata = local_metadata,
     .peer_address = local_peer_address,
     .on_message = local_on_message,
+    .on_part = local_on_part,
+    .on_abort = local_on_abort,
     .on_status = local_on_status,
     .on_resume = local_on_resume,
     .pending_bytes = local_pending_bytes,

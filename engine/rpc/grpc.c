@@ -352,6 +352,7 @@ static void conn_end(struct grpc_conn *conn)
     if (conn->on_closed != NULL) {
         conn->on_closed(conn->closed_ctx);
     }
+    held_unref(conn->held);
     mem_free(conn);
 }
 
@@ -408,6 +409,7 @@ struct grpc_server *grpc_server_new(const struct grpc_server_config *config)
         .on_close = grpc_on_close,
         .on_session_close = grpc_on_session_close,
     };
+    server->local_held = own->held == NULL ? NULL : held_new(own->held);
     list_init(&server->conns);
     handle_table_init(&server->handles);
     server_index_methods(server);
@@ -432,6 +434,7 @@ void grpc_server_free(struct grpc_server *server)
         http2_session_free(conn->session);
         conn_end(conn);
     }
+    held_unref(server->local_held);
     handle_table_free(&server->handles);
     map_free(&server->methods);
     map_free(&server->services);
@@ -443,6 +446,7 @@ void grpc_server_adopt(struct grpc_server *server, struct stream *stream, struct
 {
     struct grpc_conn *conn = mem_zalloc(sizeof(*conn));
     conn->server = server;
+    conn->held = server->config.held == NULL ? NULL : held_new(server->config.held);
     conn->on_closed = on_closed;
     conn->closed_ctx = closed_ctx;
     list_append(&server->conns, &conn->node);
@@ -516,6 +520,20 @@ void *grpc_call_user(const struct grpc_call *call)
     return call->user;
 }
 
+struct held *grpc_call_held(const struct grpc_call *call)
+{
+    if (call->local != NULL) {
+        return call->server->local_held;
+    }
+    const struct grpc_conn *conn = http2_session_ctx(http2_stream_session(call->stream));
+    return conn->held;
+}
+
+bool grpc_call_is_local(const struct grpc_call *call)
+{
+    return call->local != NULL;
+}
+
 const char *grpc_call_metadata(const struct grpc_call *call, const char *name)
 {
     if (call->local != NULL) {
@@ -555,14 +573,19 @@ bool grpc_call_half_closed(const struct grpc_call *call)
     return call->is_half_closed;
 }
 
+static void count_sent(struct grpc_call *call, uint64_t messages, size_t bytes)
+{
+    count(&call->server->counters.sent_messages, messages);
+    count(&call->server->counters.sent_bytes, bytes);
+}
+
 static void call_send(struct grpc_call *call, struct bytes message, stream_release_fn release,
                       void *ctx)
 {
     uint8_t prefix[GRPC_PREFIX_BYTES] = {0};
     ASSERT(message.size <= INT32_MAX);
+    count_sent(call, 1, message.size);
     if (call->local != NULL) {
-        count(&call->server->counters.sent_messages, 1);
-        count(&call->server->counters.sent_bytes, message.size);
         call->local->on_message(call->local_ctx, message);
         if (release != NULL) {
             release(ctx);
@@ -573,9 +596,122 @@ static void call_send(struct grpc_call *call, struct bytes message, stream_relea
     if (!call->has_sent_headers) {
         call_send_headers(call);
     }
-    count(&call->server->counters.sent_messages, 1);
-    count(&call->server->counters.sent_bytes, message.size);
     http2_stream_write(call->stream, bytes_of(prefix, sizeof(prefix)), message, release, ctx);
+}
+
+/* Bytes on their way to the socket, counted until they are there. */
+struct counted {
+    uint8_t *data;
+    size_t size;
+    struct held *held;
+};
+
+static void counted_release(void *ctx)
+{
+    struct counted *counted = ctx;
+    held_sub(counted->held, counted->size);
+    held_unref(counted->held);
+    mem_free(counted->data);
+    mem_free(counted);
+}
+
+static struct counted *counted_new(struct buf *from, struct held *held)
+{
+    struct counted *counted = mem_alloc(sizeof(*counted));
+    counted->held = held;
+    counted->data = buf_take(from, &counted->size);
+    return counted;
+}
+
+void grpc_call_send_held(struct grpc_call *call, struct buf *message, struct held *held)
+{
+    struct counted *counted = counted_new(message, held);
+    call_send(call, bytes_of(counted->data, counted->size), counted_release, counted);
+}
+
+static void send_framed_locally(struct grpc_call *call, struct bytes framed)
+{
+    while (framed.size >= GRPC_PREFIX_BYTES) {
+        size_t size = get_be32(framed.data + 1);
+        size_t whole = GRPC_PREFIX_BYTES + size;
+        ASSERT(whole <= framed.size);
+        call_send(call, bytes_of(framed.data + GRPC_PREFIX_BYTES, size), NULL, NULL);
+        framed = bytes_of(framed.data + whole, framed.size - whole);
+    }
+}
+
+static uint64_t count_framed(struct bytes framed)
+{
+    uint64_t messages = 0;
+    for (size_t at = 0; at < framed.size; messages++) {
+        ASSERT(framed.size - at >= GRPC_PREFIX_BYTES);
+        at += GRPC_PREFIX_BYTES + get_be32(framed.data + at + 1);
+        ASSERT(at <= framed.size);
+    }
+    return messages;
+}
+
+/* Writes what needs no prefix. */
+static void send_raw(struct grpc_call *call, struct buf *bytes, struct held *held)
+{
+    struct counted *counted = counted_new(bytes, held);
+    if (!call->has_sent_headers) {
+        call_send_headers(call);
+    }
+    http2_stream_write(call->stream, bytes_of_str(""), bytes_of(counted->data, counted->size),
+                       counted_release, counted);
+}
+
+uint64_t grpc_call_send_framed(struct grpc_call *call, struct buf *messages, struct held *held)
+{
+    uint64_t message_count = count_framed(buf_bytes(messages));
+    if (call->local != NULL) {
+        struct counted *counted = counted_new(messages, held);
+        send_framed_locally(call, bytes_of(counted->data, counted->size));
+        counted_release(counted);
+        return message_count;
+    }
+    count_sent(call, message_count, messages->size);
+    send_raw(call, messages, held);
+    return message_count;
+}
+
+void grpc_call_send_size(struct grpc_call *call, uint32_t message_size)
+{
+    uint8_t prefix[GRPC_PREFIX_BYTES] = {0};
+    ASSERT(call->local == NULL);
+    put_be32(prefix + 1, message_size);
+    if (!call->has_sent_headers) {
+        call_send_headers(call);
+    }
+    count_sent(call, 1, message_size);
+    http2_stream_write(call->stream, bytes_of(prefix, sizeof(prefix)), bytes_of(NULL, 0), NULL,
+                       NULL);
+}
+
+void grpc_call_send_part(struct grpc_call *call, struct buf *part, struct held *held)
+{
+    if (call->local != NULL) {
+        struct counted *counted = counted_new(part, held);
+        call->local->on_part(call->local_ctx, bytes_of(counted->data, counted->size));
+        counted_release(counted);
+        return;
+    }
+    send_raw(call, part, held);
+}
+
+void grpc_call_abort(struct grpc_call *call)
+{
+    struct grpc_server *server = call->server;
+    if (call->local != NULL) {
+        call->local->on_abort(call->local_ctx);
+    } else {
+        http2_stream_reset(call->stream, HTTP2_CANCEL);
+    }
+    if (server->config.on_finished != NULL) {
+        server->config.on_finished(server->config.ctx, call, GRPC_UNAVAILABLE);
+    }
+    grpc_call_release(call);
 }
 
 void grpc_call_send(struct grpc_call *call, struct bytes message)

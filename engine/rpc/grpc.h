@@ -12,6 +12,7 @@
 
 #include "base/buf.h"
 #include "base/bytes.h"
+#include "base/held.h"
 #include "base/net/stream.h"
 #include "engine/proto/grpc_code.h"
 
@@ -57,6 +58,7 @@ struct grpc_server_config {
     bool ping_without_stream;
     uint64_t keepalive_interval_ms; /* 0: GRPC_KEEPALIVE_INTERVAL_MS */
     uint64_t keepalive_timeout_ms;  /* 0: GRPC_KEEPALIVE_TIMEOUT_MS */
+    struct held_sum *held;          /* what the counts of connections add up to; NULL: no counts */
 
     /*
      * A call has begun (its head is there, no message yet). Optional. For streams whose first word
@@ -128,6 +130,13 @@ const struct grpc_method *grpc_call_method(const struct grpc_call *call);
 void grpc_call_set_user(struct grpc_call *call, void *user);
 void *grpc_call_user(const struct grpc_call *call);
 
+/* Counts the answers that the call's connection has not taken; NULL without
+ * grpc_server_config.held. Borrowed. */
+struct held *grpc_call_held(const struct grpc_call *call);
+
+/* True for calls that came another way than HTTP/2 (grpc_local.h). */
+bool grpc_call_is_local(const struct grpc_call *call);
+
 /* Request metadata by lower-case name, NUL-terminated, borrowed; NULL when absent. */
 const char *grpc_call_metadata(const struct grpc_call *call, const char *name);
 
@@ -154,6 +163,27 @@ void grpc_call_send(struct grpc_call *call, struct bytes message);
 void grpc_call_send_buf(struct grpc_call *call, struct buf *message);
 void grpc_call_send_ref(struct grpc_call *call, struct bytes message, stream_release_fn release,
                         void *ctx);
+
+/*
+ * As grpc_call_send_buf; held (NULL: nothing is counted) has counted the bytes already, and counts
+ * them until the socket has taken them. Takes one reference of held.
+ */
+void grpc_call_send_held(struct grpc_call *call, struct buf *message, struct held *held);
+
+/* The same for any number of messages with their prefixes (GRPC_PREFIX_BYTES) in front. Gives how
+ * many. */
+uint64_t grpc_call_send_framed(struct grpc_call *call, struct buf *messages, struct held *held);
+
+/*
+ * One message in parts, so that it need not be in memory at once. To a call over HTTP/2 the whole
+ * size is told first, and the parts add up to it. Another (grpc_call_is_local) is told no size:
+ * there each part is a message of its own, and their fields together are the answer.
+ */
+void grpc_call_send_size(struct grpc_call *call, uint32_t message_size);
+void grpc_call_send_part(struct grpc_call *call, struct buf *part, struct held *held);
+
+/* Ends a call whose answer cannot be completed: what waits is dropped, the client sees a reset. */
+void grpc_call_abort(struct grpc_call *call);
 
 /*
  * Ends the call with a status; what was sent before goes out first. message may be NULL.

@@ -18,6 +18,7 @@ struct grpc_conn {
     struct list node;
     struct grpc_server *server;
     struct http2_session *session;
+    struct held *held;
     void (*on_closed)(void *ctx);
     void *closed_ctx;
 };
@@ -43,6 +44,7 @@ struct grpc_server {
     bool draining;
     void (*take_other)(void *ctx, struct http2_stream *stream, bool ends_here);
     void *take_other_ctx;
+    struct held *local_held; /* of all calls that come another way together */
     struct grpc_counters counters;
 };
 

@@ -14,6 +14,8 @@ struct grpc_local {
     const char *(*metadata)(void *ctx, const char *name);
     const char *(*peer_address)(void *ctx);
     void (*on_message)(void *ctx, struct bytes message); /* one response, borrowed */
+    void (*on_part)(void *ctx, struct bytes part); /* a response whose fields come in several */
+    void (*on_abort)(void *ctx); /* as on_status, of an answer that cannot be completed */
     /* The call has ended and must not be touched any more. */
     void (*on_status)(void *ctx, enum grpc_code code, const char *message);
     void (*on_resume)(void *ctx);             /* it takes messages again */

@@ -222,6 +222,7 @@ void http2_stream_end(struct http2_stream *stream, const struct http2_header *tr
 
 void http2_stream_reset(struct http2_stream *stream, enum http2_error error)
 {
+    http2_stream_drop_chunks(stream); /* also when the client takes nothing any more */
     nghttp2_submit_rst_stream(stream->session->ng, NGHTTP2_FLAG_NONE, stream->id, (uint32_t)error);
     http2_session_wake(stream->session);
 }

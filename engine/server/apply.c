@@ -245,6 +245,14 @@ static void apply_request(struct server *server, const Etcdserverpb__InternalRaf
     }
 }
 
+/* A client that has not taken earlier answers does not get another large one on top; it was told
+ * nothing false: the change is made, as after any error whose outcome is unknown. */
+static bool answer_fits(const struct server *server, const struct request *request,
+                        const struct buf *body)
+{
+    return body->size <= ANSWERS_BYTES_SHARE || answers_have_room(server, request->held);
+}
+
 static void answer(struct server *server, uint64_t id, struct apply_result *result)
 {
     struct request *request = waiter_take(server, id);
@@ -259,6 +267,10 @@ static void answer(struct server *server, uint64_t id, struct apply_result *resu
     } else if (result->error != ETCD_OK) {
         buf_free(&result->body);
         request_fail(server, request, result->error);
+    } else if (result->body.overflowed || !answer_fits(server, request, &result->body)) {
+        const char *text = result->body.overflowed ? ANSWER_TOO_LARGE : ANSWERS_NOT_TAKEN;
+        buf_free(&result->body);
+        request_fail_text(server, request, GRPC_RESOURCE_EXHAUSTED, text);
     } else if (result->wait_compaction) {
         buf_free(&result->body);
         request_arm_deadline(server, request);
@@ -313,7 +325,7 @@ static void apply_normal(struct server *server, struct bytes data)
         return;
     }
     struct apply_result result = {.error = ETCD_OK};
-    buf_init(&result.body, BUF_NO_LIMIT);
+    buf_init(&result.body, ANSWER_BYTES_MAX);
     uint64_t start = server->clock->monotonic_ns(server->clock->ctx);
     apply_request(server, entry, &result);
     const char *op = op_name(entry);

@@ -16,6 +16,7 @@
 #include "base/assert.h"
 #include "base/buf.h"
 #include "base/heap.h"
+#include "base/held.h"
 #include "base/list.h"
 #include "base/map.h"
 #include "base/net/http1.h"
@@ -59,6 +60,15 @@
 #define COMPACT_KEYS_PER_TURN   1000u
 #define HASH_RECORDS_PER_SLICE  10000u
 #define STREAM_UNSENT_BYTES_MAX (1024u * 1024u)
+/* Answers in memory that clients have not taken, all together. Beyond it a connection that holds
+ * more than its share is answered no further until it takes what waits for it; who reads what it
+ * asked for does not notice. */
+#define ANSWERS_BYTES_MAX   (32u * 1024u * 1024u)
+#define ANSWERS_BYTES_SHARE (64u * 1024u)
+/* Of one answer that is built whole: a transaction's. */
+#define ANSWER_BYTES_MAX  (256u * 1024u * 1024u)
+#define ANSWERS_NOT_TAKEN "etcdserver: the client does not take its answers"
+#define ANSWER_TOO_LARGE  "etcdserver: the answer is larger than 256 MiB, ask for less at once"
 /* Slices of history that are read for watches before other work has its turn. */
 #define STREAM_PULLS_PER_TURN 16u
 #define PEER_VERSION_POLL_MS  4000u
@@ -87,7 +97,9 @@ struct request {
     struct server *server;
     enum request_origin origin;
     int method;
-    uint64_t handle; /* of the gRPC call or HTTP request */
+    uint64_t handle;   /* of the gRPC call or HTTP request */
+    struct held *held; /* counts the answers of its connection; one reference, may be NULL */
+    bool is_local;     /* see grpc_call_is_local */
     struct arena arena;
     ProtobufCMessage *message;
     struct bytes wire;
@@ -97,17 +109,17 @@ struct request {
     bool require_leader;
     bool log_counted; /* counted in server->waiting_count */
     uint64_t started_ns;
-    uint64_t id;               /* of the log entry, 0: none */
+    uint64_t id; /* of the log entry, 0: none */
     /* Who asks, see authz.h. The texts are in the arena, of the request or of its client's. */
     const char *token, *peer_name; /* NULL: none */
     char *user_name;               /* owned; of the token, once it was looked at */
     bool is_call, authorized, on_behalf;
-    bool holds_password; /* all of it is wiped at the end */
+    bool holds_password;       /* all of it is wiped at the end */
     struct heap_node deadline; /* key: monotonic ms */
     uint64_t deadline_ms;
     struct raft_payload *payload; /* proposed bytes, while they wait for a leader; one reference */
     bool is_conf_change;
-    bool must_lead; /* given up rather than passed on to another leader */
+    bool must_lead;   /* given up rather than passed on to another leader */
     struct list link; /* proposals without leader, or reads waiting for a round */
     /* Called instead of an answer for REQUEST_INTERNAL; may be NULL. */
     void (*on_done)(struct server *server, struct request *request, enum etcd_error error);
@@ -140,7 +152,14 @@ struct batch_waiter {
 };
 
 /* Answers collected in one turn of the state thread, handed to the I/O thread together. */
-enum reply_kind { REPLY_MESSAGE = 1, REPLY_FINISH = 2, REPLY_PAUSE = 4, REPLY_RESUME = 8 };
+enum reply_kind {
+    REPLY_MESSAGE = 1,
+    REPLY_FINISH = 2,
+    REPLY_PAUSE = 4,
+    REPLY_RESUME = 8,
+    REPLY_PART = 16, /* of a message; the first one tells its size */
+    REPLY_ABORT = 32
+};
 
 struct reply {
     struct reply *next;
@@ -148,6 +167,8 @@ struct reply {
     unsigned kinds;
     uint64_t handle;
     struct buf body;
+    struct held *held;      /* counts the body until the client's socket has it; one reference */
+    uint32_t message_bytes; /* first part: of the whole message; 0: see grpc_call_is_local */
     enum grpc_code code;
     char *text;      /* owned; NULL: none */
     int http_status; /* HTTP origins */
@@ -157,6 +178,7 @@ struct reply {
 
 /* Read by other threads than the state thread. */
 struct server_shared {
+    struct held_sum answers; /* that clients have not taken */
     _Atomic uint64_t leader, term, commit_index, applied_index;
     _Atomic bool ready, is_leader, is_learner, stopping;
     _Atomic bool store_waits_for_space;
@@ -173,6 +195,18 @@ struct commit_job;
 struct links;
 struct compactor;
 struct corruption;
+
+/* Large ranges (ranges.c). */
+struct ranges {
+    struct map jobs;     /* call handle -> struct range_job */
+    struct list turns;   /* struct range_group: connections whose ranges have something to do */
+    struct map groups;   /* struct held of the connection -> struct range_group */
+    struct list blocked; /* struct range_job: their clients have to take something first */
+    size_t count, sorting;
+    size_t keys_left; /* of this turn */
+    bool refused;     /* said in the log, until there is room again */
+    struct loop_timer timer;
+};
 
 struct server {
     const struct server_config *config;
@@ -244,9 +278,11 @@ struct server {
     uint64_t store_generation; /* counts installed snapshots: pins of an older one are gone */
 
     struct reply *replies, *replies_last;
-    struct map streams;  /* call handle -> struct stream_state */
-    struct map contests; /* call handle -> struct contest: locks and elections that wait */
-    struct list pulls;  /* streams that have something to send and room for it */
+    struct map streams;     /* call handle -> struct stream_state */
+    struct map contests;    /* call handle -> struct contest: locks and elections that wait */
+    struct list pulls;      /* streams that have something to send and room for it */
+    struct list pulls_held; /* and no room: see answers_have_room */
+    struct ranges ranges;
 
     struct loop_timer tick_timer, batch_timer, housekeeping_timer, version_timer, compact_timer;
     uint64_t next_tick_ms, last_tick_ms;
@@ -258,8 +294,8 @@ struct server {
     bool ended; /* the last word is said: nothing is handed to other threads any more */
     struct completion *end_done; /* told when nothing of the state thread's runs elsewhere */
     bool raising_alarm, published, publishing, version_proposed, snapshotting, removed, stopping;
-    bool republish;         /* also when everybody knows */
-    uint64_t next_nudge_ms; /* see cluster_nudge_when_suspect */
+    bool republish;                 /* also when everybody knows */
+    uint64_t next_nudge_ms;         /* see cluster_nudge_when_suspect */
     struct list lease_forwards;     /* keep-alives that wait for a leader */
     struct list compaction_waiters; /* physical=true */
     uint64_t compaction_began_ms;
@@ -351,8 +387,15 @@ void request_reply_http(struct server *server, struct request *request, int stat
 void request_fail_text(struct server *server, struct request *request, enum grpc_code code,
                        const char *text);
 
-/* Stream messages: one more response, and the end. */
-void stream_reply(struct server *server, uint64_t handle, struct buf *body, bool want_drain_notice);
+/* Stream messages: one more response, and the end. held may be NULL. */
+void stream_reply(struct server *server, uint64_t handle, struct held *held, struct buf *body,
+                  bool want_drain_notice);
+
+/* One part of the answer to a call whose request is kept; message_bytes with the first. */
+void request_reply_part(struct server *server, const struct request *request, struct buf *body,
+                        uint32_t message_bytes);
+void request_reply_end(struct server *server, const struct request *request);
+void request_abort(struct server *server, const struct request *request);
 void stream_finish(struct server *server, uint64_t handle, enum grpc_code code, const char *text);
 
 /* The client's next messages wait, or come again. */
@@ -407,6 +450,26 @@ void reads_start_round(struct server *server);
 void reads_on_states(struct server *server, const struct raft_read_state *states, uint32_t count);
 void reads_after_apply(struct server *server);
 void reads_on_leader_change(struct server *server);
+
+/* ---- ranges.c: large ranges, in slices between other work ---- */
+
+void ranges_init(struct server *server);
+
+/* True when this connection may be given more answers (NULL: always). */
+bool answers_have_room(const struct server *server, const struct held *held);
+
+/* Answers a checked range: at once, or in slices. Takes the request. */
+void ranges_answer(struct server *server, struct request *request);
+
+/* Runs request->run once answers_have_room for it. Takes the request. */
+void ranges_hold(struct server *server, struct request *request);
+
+/* At the end of each turn. */
+void ranges_run(struct server *server);
+void ranges_check(struct server *server);
+void ranges_canceled(struct server *server, uint64_t handle);
+void ranges_drained(struct server *server, uint64_t handle, size_t bytes);
+void ranges_drop(struct server *server);
 
 /* ---- effects.c, apply.c ---- */
 

@@ -31,6 +31,7 @@ void request_free(struct request *request)
         arena_wipe(&request->arena);
     }
     mem_free(request->user_name);
+    held_unref(request->held);
     arena_free(&request->arena);
     mem_free(request);
 }
@@ -50,10 +51,13 @@ static struct reply *reply_new(struct server *server, enum request_origin origin
     return reply;
 }
 
-static void buf_move(struct buf *to, struct buf *from)
+/* The body is counted until the client has it. */
+static void reply_take_body(struct reply *reply, struct buf *from, struct held *held)
 {
-    *to = *from;
+    reply->body = *from;
     buf_init(from, from->max_size);
+    reply->held = held_ref(held);
+    held_add(held, reply->body.size);
 }
 
 void header_of(const struct server *server, int64_t revision, Etcdserverpb__ResponseHeader *out)
@@ -108,7 +112,7 @@ void request_reply_plain(struct server *server, struct request *request, struct 
     reply->kinds = REPLY_MESSAGE | REPLY_FINISH;
     reply->http_status = 200;
     reply->code = GRPC_OK;
-    buf_move(&reply->body, body);
+    reply_take_body(reply, body, request->held);
     request_free(request);
 }
 
@@ -149,7 +153,7 @@ void request_reply_http(struct server *server, struct request *request, int stat
     reply->kinds = REPLY_MESSAGE | REPLY_FINISH;
     reply->http_status = status;
     reply->content_type = content_type;
-    buf_move(&reply->body, body);
+    reply_take_body(reply, body, NULL);
     request_free(request);
 }
 
@@ -186,12 +190,34 @@ void request_fail(struct server *server, struct request *request, enum etcd_erro
     server->replies_last->http_status = http_status_of(error);
 }
 
-void stream_reply(struct server *server, uint64_t handle, struct buf *body, bool want_drain_notice)
+void stream_reply(struct server *server, uint64_t handle, struct held *held, struct buf *body,
+                  bool want_drain_notice)
 {
     struct reply *reply = reply_new(server, REQUEST_RPC, handle);
     reply->kinds = REPLY_MESSAGE;
     reply->want_drain_notice = want_drain_notice;
-    buf_move(&reply->body, body);
+    reply_take_body(reply, body, held);
+}
+
+void request_reply_part(struct server *server, const struct request *request, struct buf *body,
+                        uint32_t message_bytes)
+{
+    struct reply *reply = reply_new(server, request->origin, request->handle);
+    reply->kinds = REPLY_PART;
+    reply->message_bytes = message_bytes;
+    reply->want_drain_notice = true;
+    reply_take_body(reply, body, request->held);
+}
+
+void request_reply_end(struct server *server, const struct request *request)
+{
+    stream_finish(server, request->handle, GRPC_OK, NULL);
+}
+
+void request_abort(struct server *server, const struct request *request)
+{
+    struct reply *reply = reply_new(server, request->origin, request->handle);
+    reply->kinds = REPLY_ABORT;
 }
 
 void stream_finish(struct server *server, uint64_t handle, enum grpc_code code, const char *text)

@@ -27,14 +27,15 @@
 
 const struct rpc_spec RPC_SPECS[RPC_COUNT] = {
     [RPC_RANGE] = {KV "Range", GRPC_UNARY, &etcdserverpb__range_request__descriptor, rpc_range,
-                   LEARNER_IF_SERIALIZABLE},
+                   LEARNER_IF_SERIALIZABLE, .waits = true},
     [RPC_RANGE_STREAM] = {KV "RangeStream", GRPC_SERVER_STREAM,
                           &etcdserverpb__range_request__descriptor, rpc_range_stream, LEARNER_NO},
     [RPC_PUT] = {KV "Put", GRPC_UNARY, &etcdserverpb__put_request__descriptor, rpc_put, LEARNER_NO},
     [RPC_DELETE_RANGE] = {KV "DeleteRange", GRPC_UNARY,
                           &etcdserverpb__delete_range_request__descriptor, rpc_delete_range,
                           LEARNER_NO},
-    [RPC_TXN] = {KV "Txn", GRPC_UNARY, &etcdserverpb__txn_request__descriptor, rpc_txn, LEARNER_NO},
+    [RPC_TXN] = {KV "Txn", GRPC_UNARY, &etcdserverpb__txn_request__descriptor, rpc_txn, LEARNER_NO,
+                 .waits = true},
     [RPC_COMPACT] = {KV "Compact", GRPC_UNARY, &etcdserverpb__compaction_request__descriptor,
                      rpc_compact, LEARNER_NO},
     [RPC_WATCH] = {"/etcdserverpb.Watch/Watch", GRPC_BIDI, &etcdserverpb__watch_request__descriptor,
@@ -232,6 +233,8 @@ static void io_on_message(void *ctx, struct grpc_call *call, struct bytes messag
         return;
     }
     io_take_identity(call, request);
+    request->held = held_ref(grpc_call_held(call));
+    request->is_local = grpc_call_is_local(call);
     request->method = grpc_call_method(call)->id;
     request->run = spec->run;
     request->handle = grpc_call_handle(call);
@@ -334,33 +337,40 @@ static void io_on_finished(void *ctx, struct grpc_call *call, enum grpc_code cod
     }
 }
 
-/* Watch answers come framed, several in one buffer. */
-static void send_framed(struct grpc_call *call, struct bytes body)
+/* The answer of a reply, and its count with it. Watch answers come framed, several in one. */
+static void io_send_body(struct grpc_call *call, struct reply *reply)
 {
-    while (body.size >= GRPC_PREFIX_BYTES) {
-        size_t size = get_be32(body.data + 1);
-        ASSERT(size <= body.size - GRPC_PREFIX_BYTES);
-        grpc_call_send(call, bytes_of(body.data + GRPC_PREFIX_BYTES, size));
-        rpc_metrics_sent((enum rpc_method)grpc_call_method(call)->id);
-        body = bytes_of(body.data + GRPC_PREFIX_BYTES + size, body.size - GRPC_PREFIX_BYTES - size);
+    struct held *held = reply->held;
+    enum rpc_method method = (enum rpc_method)grpc_call_method(call)->id;
+    if ((reply->kinds & (REPLY_MESSAGE | REPLY_PART)) == 0) {
+        return;
+    }
+    reply->held = NULL;
+    if ((reply->kinds & REPLY_PART) != 0) {
+        if (reply->message_bytes > 0) {
+            grpc_call_send_size(call, reply->message_bytes);
+            rpc_metrics_sent(method);
+        }
+        grpc_call_send_part(call, &reply->body, held);
+    } else if (method == RPC_WATCH) {
+        rpc_metrics_sent_many(method, grpc_call_send_framed(call, &reply->body, held));
+    } else {
+        rpc_metrics_sent(method);
+        grpc_call_send_held(call, &reply->body, held);
     }
 }
 
 static void io_send_reply(struct server *server, struct reply *reply)
 {
     struct grpc_call *call = grpc_call_from_handle(server->grpc, reply->handle);
-    if (call == NULL) {
-        return; /* the client has gone */
+    if (call == NULL) { /* the client has gone */
+        if (reply->want_drain_notice) {
+            post_notice(server, reply->handle, 0, state_canceled); /* and nobody may have said so */
+        }
+        return;
     }
     size_t bytes = reply->body.size;
-    if ((reply->kinds & REPLY_MESSAGE) != 0) {
-        if (grpc_call_method(call)->id == RPC_WATCH) {
-            send_framed(call, buf_bytes(&reply->body));
-        } else {
-            grpc_call_send_buf(call, &reply->body);
-            rpc_metrics_sent((enum rpc_method)grpc_call_method(call)->id);
-        }
-    }
+    io_send_body(call, reply);
     if (reply->want_drain_notice) {
         size_t waiting = (size_t)(uintptr_t)grpc_call_user(call) + bytes;
         if (grpc_call_pending_bytes(call) <= GRPC_CALL_LOW_BYTES) {
@@ -372,6 +382,8 @@ static void io_send_reply(struct server *server, struct reply *reply)
     }
     if ((reply->kinds & REPLY_FINISH) != 0) {
         grpc_call_finish(call, reply->code, reply->text);
+    } else if ((reply->kinds & REPLY_ABORT) != 0) {
+        grpc_call_abort(call);
     } else if ((reply->kinds & REPLY_PAUSE) != 0) {
         grpc_call_pause(call);
     } else if ((reply->kinds & REPLY_RESUME) != 0 ||
@@ -383,6 +395,8 @@ static void io_send_reply(struct server *server, struct reply *reply)
 
 static void reply_free(struct reply *reply)
 {
+    held_sub(reply->held, reply->body.size);
+    held_unref(reply->held);
     buf_free(&reply->body);
     mem_free(reply->text);
     mem_free(reply);
@@ -448,6 +462,7 @@ void io_rpc_start(struct server *server)
         .methods = methods,
         .method_count = RPC_COUNT,
         .message_bytes_max = server->config->max_request_bytes + PROTO_RECV_OVERHEAD_BYTES,
+        .held = &server->shared.answers,
         .max_concurrent_streams = streams > UINT32_MAX ? UINT32_MAX : (uint32_t)streams,
         .on_start = io_on_start,
         .on_message = io_on_message,

@@ -211,7 +211,7 @@ static void tell(struct contest *contest, int64_t revision, Mvccpb__KeyValue *kv
     response.kv = kv;
     (void)proto_pack_append(&response.base, &body); /* no limit: cannot fail */
     contest->unsent_bytes += body.size;
-    stream_reply(contest->server, contest->request->handle, &body, true);
+    stream_reply(contest->server, contest->request->handle, contest->request->held, &body, true);
     if (contest->watch != NULL) {
         stream_watch_set_unsent(contest->server, contest->watch, contest->unsent_bytes);
     }

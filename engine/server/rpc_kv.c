@@ -30,27 +30,13 @@ static void finish_kv(struct server *server, struct request *request, int rc, st
     if (rc > 0) {
         buf_free(body);
         request_fail(server, request, (enum etcd_error)rc);
+    } else if (body->overflowed) {
+        buf_free(body);
+        request_fail_text(server, request, GRPC_RESOURCE_EXHAUSTED, ANSWER_TOO_LARGE);
     } else {
         request_reply(server, request, body, revision);
     }
     mvcc_release(server->mvcc);
-}
-
-static void range_now(struct server *server, struct request *request)
-{
-    struct kv_env env;
-    struct buf body;
-    int64_t revision = 0;
-    if (!authz_answer(server, request)) {
-        return;
-    }
-    buf_init(&body, BUF_NO_LIMIT);
-    kv_env_fill(server, &env);
-    metric_add(&METRIC_RANGE_TOTAL, 1);
-    uint64_t start = server->clock->monotonic_ns(server->clock->ctx);
-    int rc = kv_range(&env, (const Etcdserverpb__RangeRequest *)request->message, &body, &revision);
-    metrics_observe_range(rc == 0, server->clock->monotonic_ns(server->clock->ctx) - start);
-    finish_kv(server, request, rc, &body, revision);
 }
 
 void rpc_range(struct server *server, struct request *request)
@@ -61,9 +47,9 @@ void rpc_range(struct server *server, struct request *request)
         request_fail(server, request, (enum etcd_error)rc);
         return;
     }
-    request->run = range_now;
+    request->run = ranges_answer;
     if (range->serializable) {
-        range_now(server, request);
+        ranges_answer(server, request);
     } else {
         read_linearizable(server, request);
     }
@@ -110,6 +96,9 @@ void rpc_delete_range(struct server *server, struct request *request)
     int rc = kv_check_delete_range((const Etcdserverpb__DeleteRangeRequest *)request->message);
     if (rc != 0) {
         request_fail(server, request, (enum etcd_error)rc);
+    } else if (!answers_have_room(server, request->held)) {
+        request->run = rpc_delete_range;
+        ranges_hold(server, request);
     } else {
         propose_field(server, request, FIELD_DELETE_RANGE, request->wire);
     }
@@ -121,10 +110,14 @@ static void txn_read_now(struct server *server, struct request *request)
     struct kv_env env;
     struct buf body;
     int64_t revision = 0;
+    if (!answers_have_room(server, request->held)) {
+        ranges_hold(server, request);
+        return;
+    }
     if (!authz_answer(server, request)) {
         return;
     }
-    buf_init(&body, BUF_NO_LIMIT);
+    buf_init(&body, ANSWER_BYTES_MAX);
     kv_env_fill(server, &env);
     int rc =
         kv_txn(&env, NULL, (const Etcdserverpb__TxnRequest *)request->message, &body, &revision);
@@ -146,6 +139,11 @@ void rpc_txn(struct server *server, struct request *request)
         } else {
             read_linearizable(server, request);
         }
+        return;
+    }
+    if (!answers_have_room(server, request->held)) {
+        request->run = rpc_txn;
+        ranges_hold(server, request);
         return;
     }
     uint64_t cost = txn_cost(txn);

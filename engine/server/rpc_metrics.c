@@ -70,6 +70,11 @@ void rpc_metrics_sent(enum rpc_method method)
     metric_add(&sent[method].metric, 1);
 }
 
+void rpc_metrics_sent_many(enum rpc_method method, uint64_t count)
+{
+    metric_add(&sent[method].metric, (int64_t)count);
+}
+
 void rpc_metrics_register(void)
 {
     for (int i = 0; i < RPC_COUNT; i++) {

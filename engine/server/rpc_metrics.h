@@ -12,5 +12,6 @@ void rpc_metrics_finished(enum rpc_method method, enum grpc_code code);
 /* One message of a call, in and out. */
 void rpc_metrics_received(enum rpc_method method);
 void rpc_metrics_sent(enum rpc_method method);
+void rpc_metrics_sent_many(enum rpc_method method, uint64_t count);
 
 #endif

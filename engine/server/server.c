@@ -59,6 +59,8 @@ struct server *server_new(const struct server_config *config)
         list_init(lists[i]);
     }
     list_init(&server->pulls);
+    list_init(&server->pulls_held);
+    ranges_init(server);
     list_init(&server->token_waiters);
     list_init(&server->password_waiters);
     auth_init(server);

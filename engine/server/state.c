@@ -188,6 +188,7 @@ static void on_turn_end(void *ctx)
         effects_run(server);
         compact_some(server);
         streams_pull(server);
+        ranges_run(server);
         batch_maybe_cut(server, false);
     }
     replies_flush(server);
@@ -208,12 +209,13 @@ void state_end(void *ctx)
     struct loop_timer *timers[] = {&server->tick_timer,         &server->batch_timer,
                                    &server->housekeeping_timer, &server->version_timer,
                                    &server->compact_timer,      &server->removed_timer,
-                                   &server->stop_timer};
+                                   &server->stop_timer,         &server->ranges.timer};
     for (size_t i = 0; i < ARRAY_COUNT(timers); i++) {
         if (timers[i]->loop != NULL) {
             loop_timer_cancel(timers[i]);
         }
     }
+    ranges_drop(server);
     server->ended = true;
     snapshot_abort_all(server);
     state_end_continue(server);
@@ -257,6 +259,7 @@ static void on_housekeeping(void *ctx)
     rpc_auth_retry(server);
     leases_check(server);
     streams_check_leader(server);
+    ranges_check(server);
     watch_hub_tick(server->watch_hub, (int64_t)server_now_ms(server));
     cluster_publish(server);
     cluster_nudge_when_suspect(server);

@@ -18,6 +18,7 @@
 /* Owned by server->streams until the client or the server ends it. */
 struct stream_state {
     uint64_t handle;
+    struct held *held; /* of its connection */
     int method;
     bool require_leader;
     bool half_closed;
@@ -43,6 +44,7 @@ static struct stream_state *stream_open(struct server *server, const struct requ
     if (stream == NULL) {
         stream = mem_zalloc(sizeof(*stream));
         stream->handle = request->handle;
+        stream->held = held_ref(request->held);
         stream->method = request->method;
         stream->require_leader = request->require_leader;
         list_init(&stream->waiting);
@@ -64,6 +66,7 @@ static void stream_drop(struct server *server, struct stream_state *stream)
     }
     range_stream_free(server, stream->range);
     list_remove(&stream->pull_link);
+    held_unref(stream->held);
     if (stream->on_own == NULL) {
         (void)map_remove_u64(&server->streams, stream->handle);
     }
@@ -101,7 +104,7 @@ static void range_pull(struct server *server, struct stream_state *stream)
     enum etcd_error error = range_stream_pull(server, stream->range, &out, &done);
     if (out.size > 0) {
         stream->unsent_bytes += out.size;
-        stream_reply(server, stream->handle, &out, !done);
+        stream_reply(server, stream->handle, stream->held, &out, !done);
     } else {
         buf_free(&out);
     }
@@ -137,7 +140,7 @@ static void stream_pull(struct server *server, struct stream_state *stream)
     }
     if (out.size > 0) {
         stream->unsent_bytes += out.size;
-        stream_reply(server, stream->handle, &out, true);
+        stream_reply(server, stream->handle, stream->held, &out, true);
     } else {
         buf_free(&out);
     }
@@ -150,6 +153,16 @@ static void stream_pull(struct server *server, struct stream_state *stream)
     }
 }
 
+/* What was held back has its turn again; the timer of ranges.c brings the next one. */
+static void pulls_go_on(struct server *server)
+{
+    for (uint32_t i = 0; i < STREAM_PULLS_PER_TURN && !list_empty(&server->pulls_held); i++) {
+        struct list *first = server->pulls_held.next;
+        list_remove(first);
+        list_append(&server->pulls, first);
+    }
+}
+
 /* Each stream in turn, so that one that reads a long history does not hold up the others, nor the
  * heartbeats. */
 void streams_pull(struct server *server)
@@ -158,11 +171,14 @@ void streams_pull(struct server *server)
     while ((ready = watch_hub_ready(server->watch_hub)) != NULL) {
         stream_queue_pull(server, watch_stream_user(ready));
     }
+    pulls_go_on(server);
     for (uint32_t i = 0; i < STREAM_PULLS_PER_TURN && !list_empty(&server->pulls); i++) {
         struct stream_state *stream =
             LIST_ENTRY(server->pulls.next, struct stream_state, pull_link);
         list_remove(&stream->pull_link);
-        if (stream->range != NULL) {
+        if (!answers_have_room(server, stream->held)) {
+            list_append(&server->pulls_held, &stream->pull_link); /* its client has to read first */
+        } else if (stream->range != NULL) {
             range_pull(server, stream);
         } else {
             stream_pull(server, stream);
@@ -310,13 +326,14 @@ void rpc_health_watch(struct server *server, struct request *request)
             : GRPC__HEALTH__V1__HEALTH_CHECK_RESPONSE__SERVING_STATUS__SERVICE_UNKNOWN;
     (void)stream_open(server, request);
     (void)proto_pack_append(&response.base, &body);
-    stream_reply(server, request->handle, &body, false);
+    stream_reply(server, request->handle, request->held, &body, false);
     request_free(request);
 }
 
 /* ---- keep-alive ---- */
 
-static void keep_alive_answer(struct server *server, uint64_t handle, int64_t id, int64_t ttl_s)
+static void keep_alive_answer(struct server *server, const struct request *request, int64_t id,
+                              int64_t ttl_s)
 {
     Etcdserverpb__LeaseKeepAliveResponse response = ETCDSERVERPB__LEASE_KEEP_ALIVE_RESPONSE__INIT;
     Etcdserverpb__ResponseHeader header;
@@ -327,7 +344,7 @@ static void keep_alive_answer(struct server *server, uint64_t handle, int64_t id
     response.id = id;
     response.ttl = ttl_s;
     (void)proto_pack_append(&response.base, &body);
-    stream_reply(server, handle, &body, false);
+    stream_reply(server, request->handle, request->held, &body, false);
 }
 
 void keep_alive_forwarded(struct server *server, struct request *request, bool reached,
@@ -339,7 +356,7 @@ void keep_alive_forwarded(struct server *server, struct request *request, bool r
         return;
     }
     if (reached) {
-        keep_alive_answer(server, request->handle, request->number_signed, ttl_s);
+        keep_alive_answer(server, request, request->number_signed, ttl_s);
         request_free(request);
     } else if (server_now_ms(server) < request->deadline_ms) {
         lease_forward_later(server, request);
@@ -387,7 +404,7 @@ void rpc_lease_keep_alive(struct server *server, struct request *request)
         lease_forward(server, request); /* comes back here once that is applied */
         return;
     }
-    keep_alive_answer(server, request->handle, id, ttl_s);
+    keep_alive_answer(server, request, id, ttl_s);
     request_free(request);
 }
 
@@ -402,7 +419,7 @@ void streams_on_revoked(struct server *server, int64_t lease)
             struct request *request = LIST_ENTRY(it, struct request, link);
             if (request->number_signed == lease) {
                 list_remove(&request->link);
-                keep_alive_answer(server, request->handle, lease, 0);
+                keep_alive_answer(server, request, lease, 0);
                 request_free(request);
             }
         }
@@ -447,6 +464,7 @@ void stream_canceled(struct server *server, uint64_t handle)
 {
     struct stream_state *stream = stream_find(server, handle);
     contest_canceled(server, handle);
+    ranges_canceled(server, handle);
     authz_call_gone(server, handle);
     if (stream != NULL) {
         stream_drop(server, stream);
@@ -457,6 +475,7 @@ void stream_drained(struct server *server, uint64_t handle, size_t bytes)
 {
     struct stream_state *stream = stream_find(server, handle);
     contest_drained(server, handle, bytes);
+    ranges_drained(server, handle, bytes);
     if (stream != NULL) {
         ASSERT(bytes <= stream->unsent_bytes);
         stream->unsent_bytes -= bytes;

@@ -25,6 +25,8 @@ struct grpc_server {
 
 struct grpc_call {
     struct list link;
+    struct buf parts; /* of an answer that is not whole yet */
+    size_t parts_size;
     struct grpc_server *server;
     const struct grpc_method *method;
     uint64_t handle;
@@ -69,6 +71,7 @@ static void call_free(struct grpc_call *call)
     list_remove(&call->link);
     call->server->stats.open_calls--;
     drop_kept(call);
+    buf_free(&call->parts);
     mem_free(call);
     call_set_server(client, 0);
 }
@@ -161,6 +164,7 @@ static void start(struct grpc_server *server, uint64_t client)
     call->started_ns = loop_clock_ns();
     call->deadline_ms = UINT64_MAX;
     list_init(&call->kept);
+    buf_init(&call->parts, BUF_NO_LIMIT);
     list_append(&server->calls, &call->link);
     server->stats.open_calls++;
     server->stats.started_calls++;
@@ -339,6 +343,63 @@ void grpc_call_send_ref(struct grpc_call *call, struct bytes message, stream_rel
 {
     grpc_call_send(call, message);
     release(ctx);
+}
+
+struct held *grpc_call_held(const struct grpc_call *call)
+{
+    (void)call; /* what clients have not taken is in their own memory */
+    return NULL;
+}
+
+bool grpc_call_is_local(const struct grpc_call *call)
+{
+    (void)call;
+    return false;
+}
+
+void grpc_call_send_held(struct grpc_call *call, struct buf *message, struct held *held)
+{
+    ASSERT(held == NULL);
+    grpc_call_send_buf(call, message);
+}
+
+uint64_t grpc_call_send_framed(struct grpc_call *call, struct buf *messages, struct held *held)
+{
+    uint64_t count = 0;
+    ASSERT(held == NULL);
+    for (size_t at = 0; at < messages->size; count++) {
+        size_t size = get_be32(messages->data + at + 1);
+        grpc_call_send(call, bytes_of(messages->data + at + GRPC_PREFIX_BYTES, size));
+        at += GRPC_PREFIX_BYTES + size;
+    }
+    buf_free(messages);
+    return count;
+}
+
+void grpc_call_send_size(struct grpc_call *call, uint32_t message_size)
+{
+    ASSERT(call->parts_size == 0);
+    call->parts_size = message_size;
+}
+
+void grpc_call_send_part(struct grpc_call *call, struct buf *part, struct held *held)
+{
+    ASSERT(held == NULL && call->parts.size + part->size <= call->parts_size);
+    (void)buf_append(&call->parts, part->data, part->size);
+    buf_free(part);
+    if (call->parts.size == call->parts_size) {
+        grpc_call_send(call, buf_bytes(&call->parts));
+    }
+}
+
+void grpc_call_abort(struct grpc_call *call)
+{
+    struct grpc_server *server = call->server;
+    call_finish(call->client, GRPC_UNAVAILABLE, "sim: the stream was reset");
+    if (server->config.on_finished != NULL) {
+        server->config.on_finished(server->config.ctx, call, GRPC_UNAVAILABLE);
+    }
+    call_free(call);
 }
 
 void grpc_call_finish(struct grpc_call *call, enum grpc_code code, const char *message)
