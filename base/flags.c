@@ -9,8 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define ENV_NAME_MAX 128u
-
 static const struct {
     const char *unit;
     double ms;
@@ -104,6 +102,9 @@ static int set_number(struct flag *flag, const char *text, struct err *err)
     if (*text == '\0' || *text == '-' || *end != '\0' || errno != 0) {
         return bad_value(flag, text, "it must be a whole number, not negative", err);
     }
+    if (flag->max != 0 && value > flag->max) {
+        return bad_value(flag, text, "value out of range", err);
+    }
     *(uint64_t *)flag->target = value;
     return 0;
 }
@@ -124,21 +125,31 @@ static int flag_set(struct flag *flag, const char *text, struct err *err)
             return bad_value(flag, text, "it must be a duration such as 300ms, 10s or 1h", err);
         }
         return 0;
+    case FLAG_IGNORED:
+        return 0;
     }
     return E_INVALID;
 }
 
-static int read_environment(struct flag *flags, size_t flag_count, const char *prefix,
-                            struct err *err)
+bool flags_env_name(const char *env_prefix, const char *name, char out[FLAG_ENV_NAME_MAX])
+{
+    int size = snprintf(out, FLAG_ENV_NAME_MAX, "%s%s", env_prefix, name);
+    if (size < 0 || (size_t)size >= FLAG_ENV_NAME_MAX) {
+        return false;
+    }
+    for (char *c = out + strlen(env_prefix); *c != '\0'; c++) {
+        *c = *c == '-' ? '_' : (char)toupper((unsigned char)*c);
+    }
+    return true;
+}
+
+int flags_read_environment(struct flag *flags, size_t flag_count, const char *env_prefix,
+                           struct err *err)
 {
     for (size_t i = 0; i < flag_count; i++) {
-        char name[ENV_NAME_MAX];
-        int size = snprintf(name, sizeof(name), "%s%s", prefix, flags[i].name);
-        if (size < 0 || (size_t)size >= sizeof(name)) {
+        char name[FLAG_ENV_NAME_MAX];
+        if (flags[i].is_set || !flags_env_name(env_prefix, flags[i].name, name)) {
             continue;
-        }
-        for (char *c = name + strlen(prefix); *c != '\0'; c++) {
-            *c = *c == '-' ? '_' : (char)toupper((unsigned char)*c);
         }
         const char *text = getenv(name);
         if (text == NULL || *text == '\0') {
@@ -181,7 +192,7 @@ static int parse_one(struct flag *flags, size_t flag_count, int argc, char **arg
     const char *text;
     if (equals != NULL) {
         text = equals + 1;
-    } else if (flag->type == FLAG_BOOL) {
+    } else if (flag->type == FLAG_BOOL || flag->type == FLAG_IGNORED) {
         text = "true";
     } else if (*at < argc) {
         text = argv[(*at)++];
@@ -197,7 +208,7 @@ int flags_parse(struct flag *flags, size_t flag_count, const char *env_prefix, i
                 char **argv, int *out_rest, struct err *err)
 {
     if (env_prefix != NULL) {
-        int rc = read_environment(flags, flag_count, env_prefix, err);
+        int rc = flags_read_environment(flags, flag_count, env_prefix, err);
         if (rc != 0) {
             return rc;
         }
@@ -243,6 +254,8 @@ static void print_default(const struct flag *flag)
         }
         break;
     }
+    case FLAG_IGNORED:
+        break;
     }
 }
 

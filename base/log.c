@@ -17,7 +17,8 @@
 
 static _Atomic int log_level_min = LOG_LEVEL_INFO;
 static _Atomic int log_format_now = LOG_FORMAT_JSON;
-static _Atomic int log_file = 2;
+static _Atomic int log_files[LOG_FDS_MAX] = {2};
+static _Atomic size_t log_file_count = 1;
 
 static const char *const LEVEL_NAMES[] = {"debug", "info", "warn", "error", "panic", "fatal"};
 
@@ -33,7 +34,16 @@ void log_set_format(enum log_format format)
 
 void log_set_fd(int fd)
 {
-    atomic_store(&log_file, fd);
+    log_set_fds(&fd, 1);
+}
+
+void log_set_fds(const int *fds, size_t count)
+{
+    count = BASE_MIN(count, LOG_FDS_MAX);
+    for (size_t i = 0; i < count; i++) {
+        atomic_store(&log_files[i], fds[i]);
+    }
+    atomic_store(&log_file_count, count);
 }
 
 bool log_level_parse(const char *text, enum log_level *out_level)
@@ -146,6 +156,21 @@ static void append_console_line(struct buf *out, enum log_level level, const cha
     buf_append_byte(out, '\n');
 }
 
+static void write_all(int fd, const struct buf *line)
+{
+    size_t done = 0;
+    while (done < line->size) {
+        ssize_t written = write(fd, line->data + done, line->size - done);
+        if (written < 0 && errno == EINTR) {
+            continue;
+        }
+        if (written <= 0) {
+            break; /* nowhere to tell that the log cannot be written */
+        }
+        done += (size_t)written;
+    }
+}
+
 void log_write(enum log_level level, const char *file, int line, const char *msg,
                const struct log_field *fields, size_t field_count)
 {
@@ -156,16 +181,8 @@ void log_write(enum log_level level, const char *file, int line, const char *msg
     } else {
         append_console_line(&out, level, short_file(file), line, msg, fields, field_count);
     }
-    size_t done = 0;
-    while (done < out.size) {
-        ssize_t written = write(atomic_load(&log_file), out.data + done, out.size - done);
-        if (written < 0 && errno == EINTR) {
-            continue;
-        }
-        if (written <= 0) {
-            break; /* nowhere to tell that the log cannot be written */
-        }
-        done += (size_t)written;
+    for (size_t i = 0; i < atomic_load(&log_file_count); i++) {
+        write_all(atomic_load(&log_files[i]), &out);
     }
     buf_free(&out);
 }

@@ -46,6 +46,11 @@ struct log_field {
 void log_set_level(enum log_level level);
 void log_set_format(enum log_format format);
 void log_set_fd(int fd);
+
+#define LOG_FDS_MAX 4u
+
+/* Every line to each of these (1 to LOG_FDS_MAX); before there are threads. */
+void log_set_fds(const int *fds, size_t count);
 bool log_level_parse(const char *text, enum log_level *out_level);
 bool log_enabled(enum log_level level);
 

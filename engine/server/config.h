@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the engine was asked to do: etcd's flags and environment variables (ETCD_...), read into one
- * struct and checked before anything is opened. The names, defaults and refusals are etcd's.
+ * What the engine was asked to do: etcd's flags, environment variables (ETCD_...) or configuration
+ * file, read into one struct and checked before anything is opened. The names, defaults and
+ * refusals are etcd's.
  */
 #ifndef ENGINE_SERVER_CONFIG_H
 #define ENGINE_SERVER_CONFIG_H
 
 #include "base/defs.h"
 #include "base/err.h"
+#include "engine/server/features.h"
 
 #define SERVER_VERSION             "3.6.14" /* the etcd version that clients see and detect features by */
 #define SERVER_CLUSTER_VERSION     "3.6.0" /* the highest cluster version that we take part in */
@@ -34,6 +36,19 @@ struct config_tls {
     bool client_cert_auth, auto_tls, skip_client_san;
 };
 
+/* How the first members find each other other than by --initial-cluster. NULL is as "". */
+struct config_discovery {
+    const char *url, *proxy;         /* of the v2 protocol, which is not spoken */
+    const char *srv, *srv_name;      /* DNS: the domain, and what the service is called */
+    const char *endpoints, *token;   /* v3: the cluster that knows; comma-separated */
+    const char *cert, *key, *cacert; /* v3, files */
+    const char *user, *password;     /* v3; user may be NAME:PASSWORD */
+    bool insecure_transport, insecure_skip_verify;
+    int64_t dial_timeout_ms, request_timeout_ms, keepalive_time_ms, keepalive_timeout_ms;
+};
+
+struct json;
+
 /* Owned by main; config_free. Texts borrow argv, the environment or literals unless said. */
 struct server_config {
     const char *name;
@@ -57,20 +72,31 @@ struct server_config {
     int64_t watch_progress_interval_ms;
     const char *auth_token; /* NULL: simple */
     uint64_t auth_token_ttl_s;
-    int64_t bcrypt_cost; /* 0: the default */
+    int64_t bcrypt_cost;      /* 0: the default */
     int hold_cluster_version; /* 3005: never above 3.5; 0: not held */
     struct config_tls client_tls, peer_tls;
     const char *cipher_suites, *tls_min_version, *tls_max_version;
     uint64_t self_signed_cert_validity; /* years */
-    const char *cors, *host_whitelist; /* comma-separated; "*": all */
+    const char *cors, *host_whitelist;  /* comma-separated; "*": all */
     bool enable_grpc_gateway;
     int64_t corrupt_check_ms; /* 0: never */
     int64_t compact_hash_check_ms;
-    bool compact_hash_check, initial_corrupt_check;
+    bool compact_hash_check, initial_corrupt_check; /* as in features */
+    bool features[FEATURE_COUNT];
+    struct config_discovery discovery;
+    int64_t keepalive_min_ms, keepalive_interval_ms, keepalive_timeout_ms; /* gRPC; 0: default */
+    int64_t raft_read_timeout_ms, raft_write_timeout_ms;                   /* 0: default */
+    bool reuse_port, reuse_address;
+    bool no_election_tick_advance; /* alone, wait for the election timeout all the same */
+    bool memory_mlock, allow_memory_dumps;
+    int64_t compaction_sleep_ms;                /* between slices of a compaction; 0: default */
+    int64_t warning_apply_ms, warning_unary_ms; /* 0: never */
+    uint64_t bootstrap_defrag_mb;               /* that must be gained at least; 0: never */
     bool strict_reconfig_check, pre_vote, unsafe_no_fsync, force_new_cluster;
-    /* No flags: small values let tests reach rare paths. 0: the default. */
+    struct json *file;              /* owned: texts of --config-file; NULL: none */
+    uint64_t compact_keys_per_turn; /* --compaction-batch-limit; 0: default */
     /* No flags, 0 is the default: small ones take the simulator to rare places. */
-    uint64_t compact_keys_per_turn, watch_pull_bytes, watch_cache_bytes;
+    uint64_t watch_pull_bytes, watch_cache_bytes;
     uint64_t raft_message_bytes; /* of entries in one append, no flag; 0: the core's default */
     uint64_t wal_segment_bytes;
     size_t tail_bytes_max;
@@ -79,9 +105,10 @@ struct server_config {
 enum config_outcome { CONFIG_RUN, CONFIG_DONE, CONFIG_WRONG };
 
 /*
- * Reads environment and argv. CONFIG_DONE: --version or --help was answered on stdout, exit 0.
- * CONFIG_WRONG: err says which flag is wrong and what to do, exit 2 for the command line, 1 for
- * values that contradict each other (*out_exit_code). Sets the log level and format.
+ * Reads argv, and then either --config-file (ETCD_CONFIG_FILE), which stands alone, or the
+ * environment. CONFIG_DONE: --version or --help was answered on stdout, exit 0. CONFIG_WRONG: err
+ * says what is wrong and what to do, exit 2 for the command line, 1 for the file, the environment
+ * and values that contradict each other (*out_exit_code). Sets the log level and format.
  */
 enum config_outcome config_read(int argc, char **argv, struct server_config *out_config,
                                 int *out_exit_code, struct err *err);

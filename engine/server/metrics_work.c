@@ -14,7 +14,6 @@
 #define CLIENT_SERIES_MAX  16u /* versions are the clients' own words: no more of them are kept */
 #define CLIENT_VERSION_MAX 16u
 #define HEALTH_SERIES_MAX  8u
-#define FEATURES_MAX       2u
 
 /* Doubling, as etcd lays its buckets out. */
 static const double BOUNDS_100US[] = {0.0001, 0.0002, 0.0004, 0.0008,  0.0016,  0.0032, 0.0064,
@@ -114,7 +113,7 @@ static struct series apply_series[2 * APPLY_OPS_MAX];
 static struct series range_series[2];
 static struct series client_series[CLIENT_SERIES_MAX];
 static struct series health_now[HEALTH_SERIES_MAX], health_total[2 * HEALTH_SERIES_MAX];
-static struct series features[FEATURES_MAX];
+static struct series features[FEATURE_COUNT];
 
 /* The series with these labels, new if there is room; NULL: there is none. */
 static struct metric *series_of(struct series *array, size_t count, const struct metric *model,
@@ -222,15 +221,12 @@ static void show_features(const struct server_config *config)
     static const struct metric model =
         GAUGE("etcd_server_feature_enabled",
               "Whether or not a feature is enabled. 1 is enabled, 0 is not.");
-    const struct {
-        const char *labels;
-        bool enabled;
-    } all[FEATURES_MAX] = {
-        {"name=\"CompactHashCheck\",stage=\"ALPHA\"", config->compact_hash_check},
-        {"name=\"InitialCorruptCheck\",stage=\"ALPHA\"", config->initial_corrupt_check},
-    };
-    for (size_t i = 0; i < FEATURES_MAX; i++) {
-        metric_set(series_of(features, FEATURES_MAX, &model, all[i].labels), all[i].enabled);
+    for (size_t i = 0; i < FEATURE_COUNT; i++) {
+        const struct feature_spec *spec = &FEATURE_SPECS[i];
+        char labels[LABELS_MAX];
+        snprintf(labels, sizeof(labels), "name=\"%s\",stage=\"%s\"", spec->name,
+                 spec->stage == FEATURE_ALPHA ? "ALPHA" : "BETA");
+        metric_set(series_of(features, FEATURE_COUNT, &model, labels), config->features[i]);
     }
 }
 

@@ -13,7 +13,7 @@
 #include "base/log.h"
 #include "engine/server/config.h"
 
-#define ARGS_MAX 12
+#define ARGS_MAX 16
 
 /* Reads flags separated by blanks. */
 static enum config_outcome read_line(const char *line, struct server_config *out, int *out_exit,
@@ -58,6 +58,128 @@ static void a_wrong_command_line_ends_with_2(void **state)
     expect_refusal("--max-learners=-1", 2, "max-learners");
     expect_refusal("--name", 2, "name");
     expect_refusal("something", 2, "'something' is not a valid flag");
+    expect_refusal("--max-concurrent-streams=4294967296", 2, "value out of range");
+    expect_refusal("--v2-deprecation=not-yet", 2, "for flag -v2-deprecation: invalid value");
+    expect_refusal("--discovery-fallback=x", 2, "for flag -discovery-fallback: invalid value");
+    expect_refusal("--feature-gates=Foo=true", 2,
+                   "invalid value \"Foo=true\" for flag -feature-gates: unrecognized feature gate: "
+                   "Foo");
+    expect_refusal("--feature-gates=CompactHashCheck", 2,
+                   "missing bool value for CompactHashCheck");
+    expect_refusal("--feature-gates=CompactHashCheck=maybe", 2,
+                   "invalid value of CompactHashCheck=maybe");
+}
+
+static void older_and_newer_names_together_end_with_1(void **state)
+{
+    (void)state;
+    expect_refusal("--compact-hash-check-time=1m --experimental-compact-hash-check-time=2m", 1,
+                   "cannot set --experimental-compact-hash-check-time and "
+                   "--compact-hash-check-time at the same time, please use "
+                   "--compact-hash-check-time only");
+    expect_refusal("--memory-mlock=false --experimental-memory-mlock=false", 1,
+                   "please use --memory-mlock only");
+    expect_refusal("--feature-gates=CompactHashCheck=true "
+                   "--experimental-compact-hash-check-enabled=false",
+                   1,
+                   "cannot specify both flags: --experimental-compact-hash-check-enabled=false and "
+                   "--feature-gates=CompactHashCheck=true at the same time, please just use "
+                   "--feature-gates=CompactHashCheck=true");
+    setenv("ETCD_EXPERIMENTAL_CORRUPT_CHECK_TIME", "1m", 1);
+    expect_refusal("--corrupt-check-time=1m", 1, "please use --corrupt-check-time only");
+    unsetenv("ETCD_EXPERIMENTAL_CORRUPT_CHECK_TIME");
+}
+
+static void ways_to_find_each_other_exclude_each_other(void **state)
+{
+    (void)state;
+    expect_refusal("--initial-cluster=a=http://x:1 --discovery-srv=d", 1,
+                   "multiple discovery or bootstrap flags are set");
+    expect_refusal("--discovery=http://x/y --discovery-srv=d", 1, "multiple discovery");
+    expect_refusal("--discovery-token=t", 1,
+                   "both --discovery-token and --discovery-endpoints must be set");
+    expect_refusal("--discovery-endpoints=a:1", 1, "both --discovery-token and");
+    expect_refusal("--discovery-endpoints=a:1,,b:2 --discovery-token=t", 1,
+                   "must not contain empty endpoints");
+    expect_refusal("--discovery-endpoints=a:1, --discovery-token=t", 1,
+                   "must not contain empty endpoints");
+    expect_refusal("--discovery-endpoints=a:1 --discovery-token=t --discovery-proxy=http://x", 1,
+                   "both v2 discovery settings");
+    expect_refusal("--discovery-fallback=proxy", 1, "v2 proxy is deprecated");
+}
+
+/* The configuration of a line that is right. */
+static void expect_run(const char *line, struct server_config *out, char **out_words)
+{
+    struct err err = {{0}};
+    int exit_code;
+    if (read_line(line, out, &exit_code, &err, out_words) != CONFIG_RUN) {
+        fail_msg("\"%s\": %s", line, err.text);
+    }
+}
+
+static void gates_open_by_their_names_their_stage_and_their_older_flags(void **state)
+{
+    (void)state;
+    struct server_config config;
+    char *words;
+    expect_run("--name=x", &config, &words);
+    for (size_t i = 0; i < FEATURE_COUNT; i++) {
+        assert_int_equal(config.features[i], i == FEATURE_TXN_SHARED_BUFFER);
+    }
+    config_free(&config);
+    mem_free(words);
+    expect_run("--feature-gates=AllAlpha=true,LeaseCheckpointPersist=false,,AllBeta=0", &config,
+               &words);
+    for (size_t i = 0; i < FEATURE_COUNT; i++) {
+        assert_int_equal(config.features[i],
+                         i != FEATURE_TXN_SHARED_BUFFER && i != FEATURE_LEASE_CHECKPOINT_PERSIST);
+    }
+    assert_true(config.compact_hash_check);
+    config_free(&config);
+    mem_free(words);
+    expect_run("--experimental-initial-corrupt-check --feature-gates=CompactHashCheck=true",
+               &config, &words);
+    assert_true(config.initial_corrupt_check);
+    assert_true(config.compact_hash_check);
+    config_free(&config);
+    mem_free(words);
+    expect_refusal("--feature-gates=LeaseCheckpointPersist=true", 1,
+                   "requires enabling feature gate LeaseCheckpoint");
+    setenv("ETCD_FEATURE_GATES", "Foo=true", 1);
+    expect_refusal("--name=x", 1, "unrecognized feature gate: Foo");
+    unsetenv("ETCD_FEATURE_GATES");
+}
+
+static void flags_of_older_times_are_taken_and_forgotten(void **state)
+{
+    (void)state;
+    struct server_config config;
+    char *words;
+    expect_run("--snapshot=x --force --v --name=x --v2-deprecation=gone "
+               "--backend-bbolt-freelist-type=array",
+               &config, &words);
+    assert_string_equal(config.name, "x");
+    config_free(&config);
+    mem_free(words);
+}
+
+static void flags_for_bootstrap_leave_no_default_beside_them(void **state)
+{
+    (void)state;
+    struct server_config config;
+    char *words;
+    expect_run("--discovery-srv=example.com --discovery-srv-name=x", &config, &words);
+    assert_string_equal(config.initial_cluster, "");
+    config_free(&config);
+    mem_free(words);
+    expect_run("--discovery-endpoints=a:1,b:2 --discovery-token=t --initial-cluster=", &config,
+               &words);
+    assert_string_equal(config.initial_cluster, "");
+    assert_string_equal(config.discovery.endpoints, "a:1,b:2");
+    assert_int_equal(config.discovery.request_timeout_ms, 5000);
+    config_free(&config);
+    mem_free(words);
 }
 
 static void values_that_make_no_sense_end_with_1(void **state)
@@ -65,7 +187,17 @@ static void values_that_make_no_sense_end_with_1(void **state)
     (void)state;
     expect_refusal("--log-level=loud", 1, "unknown --log-level \"loud\"");
     expect_refusal("--log-format=xml", 1, "unknown --log-format \"xml\"");
-    expect_refusal("--log-outputs=/var/log/x", 1, "--log-outputs \"/var/log/x\" is not supported");
+    expect_refusal("--log-outputs=/no/such/folder/x", 1, "--log-outputs: open /no/such/folder/x");
+    expect_refusal("--log-outputs=systemd/journal", 1, "\"systemd/journal\" is not supported");
+    expect_refusal("--log-outputs=stderr,stderr,stderr,stderr,stderr", 1, "more than 4");
+    expect_refusal("--enable-log-rotation", 1, "--enable-log-rotation is not supported");
+    expect_refusal("--enable-distributed-tracing", 1, "traces are not sent");
+    expect_refusal("--experimental-enable-distributed-tracing", 1, "traces are not sent");
+    expect_refusal("--compact-hash-check-time=0", 1, "--compact-hash-check-time must be >0");
+    expect_refusal("--listen-peer-urls=http://example.com:1", 1,
+                   "expected IP in URL for binding (http://example.com:1)");
+    expect_refusal("--advertise-client-urls=http://:1", 1,
+                   "--advertise-client-urls \"http://:1\" must be \"host:port\"");
     expect_refusal("--logger=capnslog", 1, "unknown --logger \"capnslog\"");
     expect_refusal("--hold-cluster-version=3.3", 1,
                    "--hold-cluster-version \"3.3\": say 3.4, 3.5 or 3.6");
@@ -229,6 +361,11 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_wrong_command_line_ends_with_2),
+        cmocka_unit_test(older_and_newer_names_together_end_with_1),
+        cmocka_unit_test(ways_to_find_each_other_exclude_each_other),
+        cmocka_unit_test(gates_open_by_their_names_their_stage_and_their_older_flags),
+        cmocka_unit_test(flags_of_older_times_are_taken_and_forgotten),
+        cmocka_unit_test(flags_for_bootstrap_leave_no_default_beside_them),
         cmocka_unit_test(values_that_make_no_sense_end_with_1),
         cmocka_unit_test(flags_of_tls_that_contradict_each_other_end_with_1),
         cmocka_unit_test(flags_of_tls_have_names_defaults_and_variables_of_etcd),
