@@ -127,6 +127,27 @@ static int check_rules(struct tls_transport *transport, X509_STORE_CTX *store)
     return 1;
 }
 
+/*
+ * A certificate for any use is for this one too (RFC 5280, 4.2.1.12; Go thinks so, OpenSSL does
+ * not). Its key must still be one that may sign.
+ */
+static int allow_any_use(int ok, X509_STORE_CTX *store)
+{
+    X509 *cert = X509_STORE_CTX_get_current_cert(store);
+    if (ok == 1 || cert == NULL || X509_STORE_CTX_get_error(store) != X509_V_ERR_INVALID_PURPOSE) {
+        return ok;
+    }
+    bool any_use = (X509_get_extension_flags(cert) & EXFLAG_XKUSAGE) != 0 &&
+                   (X509_get_extended_key_usage(cert) & XKU_ANYEKU) != 0;
+    bool is_leaf = X509_STORE_CTX_get_error_depth(store) == 0;
+    uint32_t needed = is_leaf ? KU_DIGITAL_SIGNATURE | KU_KEY_AGREEMENT : KU_KEY_CERT_SIGN;
+    if (!any_use || (X509_get_key_usage(cert) & needed) == 0) {
+        return ok;
+    }
+    X509_STORE_CTX_set_error(store, X509_V_OK);
+    return 1;
+}
+
 int tls_verify(X509_STORE_CTX *store, void *arg)
 {
     (void)arg;
@@ -135,6 +156,7 @@ int tls_verify(X509_STORE_CTX *store, void *arg)
     if (SSL_get_verify_mode(ssl) == SSL_VERIFY_NONE) {
         return 1;
     }
+    X509_STORE_CTX_set_verify_cb(store, allow_any_use);
     if (X509_verify_cert(store) != 1) {
         char text[TLS_FAILURE_TEXT_MAX];
         snprintf(text, sizeof(text), "tls: failed to verify certificate: %s",

@@ -22,7 +22,7 @@ def built(program):
 def openssl(*args, stdin=None):
     done = subprocess.run(["openssl", *args], input=stdin, capture_output=True, text=True, check=False)
     if done.returncode != 0:
-        raise RuntimeError(f"openssl {args[0]}: {done.stderr[-600:]}")
+        raise RuntimeError(f"openssl {args}: {done.stderr[-600:]}")
     return done.stdout
 
 

@@ -182,6 +182,17 @@ static void a_server_with_a_certificate_for_clients_is_refused(void **state)
     assert_refused(&out, "certificate purpose");
 }
 
+static void a_server_with_a_certificate_for_any_use_is_talked_to(void **state)
+{
+    (void)state;
+    const struct tls_config config = trusting();
+    struct pki_request request = good();
+    struct dialled out;
+    request.usage = "anyExtendedKeyUsage";
+    dial_server(&request, &config, "127.0.0.1", &out);
+    assert_int_equal(out.code, 0);
+}
+
 static void a_server_outside_of_the_allowed_names_is_refused(void **state)
 {
     (void)state;
@@ -433,6 +444,7 @@ int main(void)
         cmocka_unit_test(a_server_of_another_address_is_refused),
         cmocka_unit_test(a_server_of_another_name_is_refused),
         cmocka_unit_test(a_server_with_a_certificate_for_clients_is_refused),
+        cmocka_unit_test(a_server_with_a_certificate_for_any_use_is_talked_to),
         cmocka_unit_test(a_server_outside_of_the_allowed_names_is_refused),
         cmocka_unit_test(a_revoked_server_is_refused),
         cmocka_unit_test(any_server_will_do_when_asked_to_skip),

@@ -188,6 +188,21 @@ static void a_certificate_that_tells_no_purpose_is_served(void **state)
     assert_string_equal(told_once((struct pki_request){.name = "nopurpose", .issuer = &ca}), "");
 }
 
+static void a_certificate_for_any_use_is_one_for_clients_too(void **state)
+{
+    (void)state;
+    struct pki_cert cert, foreign;
+    pki_make(&cert, &(struct pki_request){
+                        .name = "anyuse", .issuer = &ca, .usage = "anyExtendedKeyUsage"});
+    assert_string_equal(told_mutual(&cert), "");
+    pki_make(&foreign, &(struct pki_request){.name = "anyforeign",
+                                             .issuer = &other_ca,
+                                             .usage = "anyExtendedKeyUsage"});
+    assert_told(told_mutual(&foreign), "unknown ca");
+    pki_free(&foreign);
+    pki_free(&cert);
+}
+
 static void a_weak_key_is_refused(void **state)
 {
     (void)state;
@@ -452,6 +467,7 @@ int main(void)
         cmocka_unit_test(a_certificate_signed_by_a_client_is_refused),
         cmocka_unit_test(a_certificate_for_servers_only_is_refused),
         cmocka_unit_test(a_certificate_that_tells_no_purpose_is_served),
+        cmocka_unit_test(a_certificate_for_any_use_is_one_for_clients_too),
         cmocka_unit_test(a_weak_key_is_refused),
         cmocka_unit_test(an_rsa_key_of_2048_bits_is_served),
         cmocka_unit_test(a_revoked_certificate_is_refused),
