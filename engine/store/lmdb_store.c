@@ -10,12 +10,15 @@
 #include <lmdb.h>
 #include <pthread.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
 #include "base/assert.h"
+#include "base/crc32c.h"
+#include "base/log.h"
 
 #define FILE_MODE       0600
 #define ENV_FLAGS       (MDB_NOSUBDIR | MDB_NOTLS)
@@ -24,11 +27,17 @@
 #define DISK_FULL_BYTES (16u * 1024u * 1024u)
 /* What a commit may write per byte of its batch: pages are copied, the big ones filled in part. */
 #define COMMIT_GROWTH 4u
+/* After each value: the CRC-32C of its table, its key and itself, since LMDB checks no page. */
+#define SUM_BYTES 4u
+/* An empty database of that name says that values have their sums; files that were made before
+ * there were any go on without. */
+#define SUMS_NAME "checksums"
 
 /* One opened file and the count of those who use it: the store itself and its views. */
 struct environment {
     MDB_env *env;
     MDB_dbi tables[STORE_TABLE_COUNT];
+    bool has_sums;
     uint32_t users;
 };
 
@@ -92,6 +101,19 @@ static int sync_path(const char *path, int flags)
 
 /* ---- environments ---- */
 
+/* A file without tables is new. */
+static int open_sums(MDB_txn *txn, struct environment *environment)
+{
+    MDB_dbi sums;
+    int rc = mdb_dbi_open(txn, SUMS_NAME, 0, &sums);
+    if (rc == MDB_NOTFOUND && mdb_dbi_open(txn, store_table_name(STORE_KEY), 0,
+                                           &environment->tables[STORE_KEY]) == MDB_NOTFOUND) {
+        rc = mdb_dbi_open(txn, SUMS_NAME, MDB_CREATE, &sums);
+    }
+    environment->has_sums = rc == 0;
+    return rc == MDB_NOTFOUND ? 0 : rc;
+}
+
 static int open_tables(struct environment *environment)
 {
     MDB_txn *txn;
@@ -99,6 +121,7 @@ static int open_tables(struct environment *environment)
     if (rc != 0) {
         return rc;
     }
+    rc = open_sums(txn, environment);
     for (unsigned i = 0; i < STORE_TABLE_COUNT && rc == 0; i++) {
         rc = mdb_dbi_open(txn, store_table_name((enum store_table)i), MDB_CREATE,
                           &environment->tables[i]);
@@ -123,7 +146,7 @@ static int environment_open(const char *path, uint64_t map_bytes, struct environ
     size_t map_size = ((size_t)map_bytes + page - 1) / page * page;
     rc = mdb_env_set_mapsize(environment->env, map_size);
     if (rc == 0) {
-        rc = mdb_env_set_maxdbs(environment->env, STORE_TABLE_COUNT);
+        rc = mdb_env_set_maxdbs(environment->env, STORE_TABLE_COUNT + 1);
     }
     if (rc == 0) {
         rc = mdb_env_set_maxreaders(environment->env, READERS_MAX);
@@ -239,6 +262,34 @@ static MDB_val val_of(struct bytes bytes)
     return (MDB_val){bytes.size, (void *)(uintptr_t)bytes.data};
 }
 
+static uint32_t sum_of(enum store_table table, struct bytes key, struct bytes value)
+{
+    return crc32c(crc32c((uint32_t)table, key.data, key.size), value.data, value.size);
+}
+
+/* Takes the sum off a value that is what was written; E_CORRUPT when it is not. */
+static int take_value(const struct store_view *view, enum store_table table, struct bytes key,
+                      const MDB_val *stored, struct bytes *out_value)
+{
+    const uint8_t *data = stored->mv_data;
+    if (!view->environment->has_sums) {
+        *out_value = bytes_of(data, stored->mv_size);
+        return 0;
+    }
+    if (stored->mv_size >= SUM_BYTES) {
+        size_t size = stored->mv_size - SUM_BYTES;
+        struct bytes value = bytes_of(data, size);
+        if (get_le32(data + size) == sum_of(table, key, value)) {
+            *out_value = value;
+            return 0;
+        }
+    }
+    LOG_ERROR("the store holds a record that is not what was written: remove this member and add "
+              "it again with an empty data directory",
+              LOG_STR("path", view->store->path), LOG_STR("table", store_table_name(table)));
+    return E_CORRUPT;
+}
+
 static int view_get(struct store_view *view, enum store_table table, struct bytes key,
                     struct bytes *out_value)
 {
@@ -248,8 +299,7 @@ static int view_get(struct store_view *view, enum store_table table, struct byte
     if (rc != 0) {
         return code_of(rc);
     }
-    *out_value = bytes_of(value.mv_data, value.mv_size);
-    return 0;
+    return take_value(view, table, key, &value, out_value);
 }
 
 static int cursor_of(struct store_view *view, enum store_table table)
@@ -273,9 +323,12 @@ static int cursor_get(struct store_view *view, enum store_table table, MDB_val *
     if (rc != 0) {
         return code_of(rc);
     }
-    out_item->key = bytes_of(key->mv_data, key->mv_size);
-    out_item->value = bytes_of(value.mv_data, value.mv_size);
-    return 0;
+    struct bytes found = bytes_of(key->mv_data, key->mv_size);
+    rc = take_value(view, table, found, &value, &out_item->value);
+    if (rc == 0) {
+        out_item->key = found;
+    }
+    return rc;
 }
 
 static int view_seek(struct store_view *view, enum store_table table, struct bytes from,
@@ -298,20 +351,33 @@ static int view_next(struct store_view *view, enum store_table table, struct sto
 
 /* ---- commit ---- */
 
-/* Revision keys ascend: appending fills pages whole. Anything else (a replay) is an ordinary put.
- */
-static int put_op(MDB_txn *txn, const struct environment *environment, const struct store_op *op)
+static int put_value(MDB_txn *txn, const struct environment *environment, const struct store_op *op,
+                     unsigned flags)
 {
     MDB_val key = val_of(op->key);
     MDB_val value = val_of(op->value);
     MDB_dbi table = environment->tables[op->table];
-    if (op->table == STORE_KEY) {
-        int rc = mdb_put(txn, table, &key, &value, MDB_APPEND);
-        if (rc != MDB_KEYEXIST) {
-            return rc;
-        }
+    if (!environment->has_sums) {
+        return mdb_put(txn, table, &key, &value, flags);
     }
-    return mdb_put(txn, table, &key, &value, 0);
+    value = (MDB_val){op->value.size + SUM_BYTES, NULL};
+    int rc = mdb_put(txn, table, &key, &value, flags | MDB_RESERVE);
+    if (rc == 0) {
+        uint8_t *room = value.mv_data;
+        if (op->value.size > 0) {
+            memcpy(room, op->value.data, op->value.size);
+        }
+        put_le32(room + op->value.size, sum_of(op->table, op->key, op->value));
+    }
+    return rc;
+}
+
+/* Revision keys ascend: appending fills pages whole. Anything else (a replay) is an ordinary put.
+ */
+static int put_op(MDB_txn *txn, const struct environment *environment, const struct store_op *op)
+{
+    int rc = op->table == STORE_KEY ? put_value(txn, environment, op, MDB_APPEND) : MDB_KEYEXIST;
+    return rc == MDB_KEYEXIST ? put_value(txn, environment, op, 0) : rc;
 }
 
 static int remove_op(MDB_txn *txn, const struct environment *environment, const struct store_op *op)

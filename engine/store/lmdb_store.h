@@ -3,7 +3,8 @@
  * The store seam on LMDB: one file, member/quorate.lmdb, one named database per table. A commit is
  * one synced transaction; a crash at any moment leaves the state of the last commit that returned,
  * or of the one that was running, whole. Commits come from the store thread; views may be used from
- * any one thread each meanwhile. After a failed commit the store refuses all further ones: the
+ * any one thread each meanwhile. Each value carries a checksum: a record that rotted is E_CORRUPT to
+ * whoever reads it, never given as if it were right. After a failed commit the store refuses all further ones: the
  * member must stop.
  */
 #ifndef ENGINE_STORE_LMDB_STORE_H

@@ -9,6 +9,7 @@
 #define NODE_EXTRA_BYTES  10u   /* head of an item and its place in the page's table */
 #define NODE_BYTES_MAX    2038u /* a value that makes an item longer has pages of its own */
 #define PAGE_HEAD_BYTES   16u
+#define SUM_BYTES         4u   /* of each value */
 #define PAGES_OF_BRANCHES 100u /* leaves under one page above them, about */
 #define PAGES_FIXED       3u   /* two meta pages, the table of tables */
 
@@ -62,12 +63,14 @@ static uint64_t leaf_bytes_of(size_t key_size, size_t value_size)
 
 static void size_add(struct version *version, unsigned table, size_t key_size, size_t value_size)
 {
+    value_size += SUM_BYTES;
     version->leaf_bytes[table] += leaf_bytes_of(key_size, value_size);
     version->overflow_pages += version_overflow(key_size, value_size);
 }
 
 static void size_take(struct version *version, unsigned table, size_t key_size, size_t value_size)
 {
+    value_size += SUM_BYTES;
     version->leaf_bytes[table] -= leaf_bytes_of(key_size, value_size);
     version->overflow_pages -= version_overflow(key_size, value_size);
 }

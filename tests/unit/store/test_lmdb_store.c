@@ -5,11 +5,13 @@
 #include <stddef.h>
 #include <setjmp.h>
 #include <stdint.h>
+#include <lmdb.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -526,6 +528,212 @@ static void a_killed_process_leaves_every_acknowledged_batch_whole(void **state)
     remove_place(&place);
 }
 
+/* ---- rot ---- */
+
+#define ROT_RECORDS 3000u
+#define ROT_ROUNDS  200u
+#define ROT_SECONDS 20u
+#define WRONG       3
+
+static void rot_value(uint64_t number, char out[64])
+{
+    snprintf(out, 64, "value-%llu-%llx", (unsigned long long)number,
+             (unsigned long long)number * UINT64_C(0x9e3779b97f4a7c15));
+}
+
+static void fill_for_rot(struct place *place)
+{
+    struct store_batch batch;
+    store_batch_init(&batch);
+    for (uint64_t i = 0; i < ROT_RECORDS; i++) {
+        uint8_t key[8];
+        char value[64];
+        rot_value(i, value);
+        store_batch_put(&batch, i % 3 == 0 ? STORE_LEASE : STORE_KEY, number_key(i, key),
+                        bytes_of_str(value));
+    }
+    assert_int_equal(commit(place, &batch, 1, NULL), 0);
+}
+
+static char *read_file(const struct place *place, size_t *out_size)
+{
+    char path[256];
+    struct stat info;
+    snprintf(path, sizeof(path), "%s/" LMDB_STORE_FILE, place->dir);
+    FILE *file = fopen(path, "rb");
+    assert_non_null(file);
+    assert_int_equal(fstat(fileno(file), &info), 0);
+    *out_size = (size_t)info.st_size;
+    char *data = mem_alloc(*out_size);
+    assert_int_equal(fread(data, 1, *out_size, file), *out_size);
+    fclose(file);
+    return data;
+}
+
+static void write_file(const struct place *place, const char *data, size_t size)
+{
+    char path[256];
+    snprintf(path, sizeof(path), "%s/" LMDB_STORE_FILE, place->dir);
+    FILE *file = fopen(path, "r+b");
+    assert_non_null(file);
+    assert_int_equal(fwrite(data, 1, size, file), size);
+    assert_int_equal(fclose(file), 0);
+}
+
+static void a_record_that_rotted_is_an_error_and_the_others_are_not(void **state)
+{
+    (void)state;
+    struct place place;
+    struct store_item item;
+    struct bytes value;
+    uint8_t key[8];
+    char text[64];
+    size_t size;
+    uint32_t good = 0;
+    set_up(&place);
+    fill_for_rot(&place);
+    lmdb_store_close(place.store);
+    char *data = read_file(&place, &size);
+    rot_value(1000, text);
+    char *hit = memmem(data, size, text, strlen(text));
+    assert_non_null(hit);
+    hit[7] ^= 4;
+    write_file(&place, data, size);
+    mem_free(data);
+
+    open_store(&place, MAP_BYTES);
+    struct store_view *view = begin(&place);
+    assert_int_equal(place.seam->view_get(view, STORE_KEY, number_key(1000, key), &value),
+                     E_CORRUPT);
+    rot_value(1001, text);
+    assert_int_equal(place.seam->view_get(view, STORE_KEY, number_key(1001, key), &value), 0);
+    assert_true(bytes_equal(value, bytes_of_str(text)));
+    int rc = place.seam->view_seek(view, STORE_KEY, bytes_of(NULL, 0), &item);
+    while (rc == 0) {
+        good++;
+        rc = place.seam->view_next(view, STORE_KEY, &item);
+    }
+    assert_int_equal(rc, E_CORRUPT);
+    assert_int_equal(good, 666); /* two of three up to 999 */
+    place.seam->view_end(view);
+    tear_down(&place);
+}
+
+/* The number of records that a reader is given; ends the process with WRONG for one that nobody
+ * wrote. What LMDB makes of a broken page may end it too: that is a member that stops. */
+static void read_all_or_die(struct place *place)
+{
+    struct err err;
+    if (lmdb_store_open(place->dir, MAP_BYTES, &place->store, &err) != 0) {
+        _exit(0);
+    }
+    place->seam = lmdb_store_seam(place->store);
+    struct store_view *view;
+    if (place->seam->view_begin(place->seam->ctx, &view) != 0) {
+        _exit(0);
+    }
+    const enum store_table tables[] = {STORE_KEY, STORE_LEASE};
+    for (size_t i = 0; i < ARRAY_COUNT(tables); i++) {
+        struct store_item item;
+        int rc = place->seam->view_seek(view, tables[i], bytes_of(NULL, 0), &item);
+        while (rc == 0) {
+            char text[64];
+            uint64_t number = item.key.size == 8 ? get_be64(item.key.data) : UINT64_MAX;
+            rot_value(number, text);
+            if (number >= ROT_RECORDS || !bytes_equal(item.value, bytes_of_str(text)) ||
+                (number % 3 == 0) != (tables[i] == STORE_LEASE)) {
+                _exit(WRONG);
+            }
+            rc = place->seam->view_next(view, tables[i], &item);
+        }
+    }
+    _exit(0);
+}
+
+static void wherever_a_file_rots_no_record_is_given_that_was_not_written(void **state)
+{
+    (void)state;
+    struct place place;
+    size_t size;
+    uint64_t random = 1;
+    set_up(&place);
+    fill_for_rot(&place);
+    lmdb_store_close(place.store);
+    char *data = read_file(&place, &size);
+    for (uint32_t round = 0; round < ROT_ROUNDS; round++) {
+        int status = 0;
+        random = random * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+        size_t at = (size_t)(random >> 20) % size;
+        char bit = (char)(1 << (random >> 60 & 7));
+        data[at] ^= bit;
+        write_file(&place, data, size);
+        data[at] ^= bit;
+        fflush(NULL);
+        pid_t child = fork();
+        assert_true(child >= 0);
+        if (child == 0) {
+            const int signals[] = {SIGSEGV, SIGBUS, SIGFPE, SIGABRT, SIGILL};
+            for (size_t i = 0; i < ARRAY_COUNT(signals); i++) {
+                (void)signal(signals[i], SIG_DFL);
+            }
+            (void)alarm(ROT_SECONDS);
+            (void)close(STDERR_FILENO);
+            read_all_or_die(&place);
+        }
+        assert_int_equal(waitpid(child, &status, 0), child);
+        if (WIFEXITED(status) && WEXITSTATUS(status) == WRONG) {
+            fail_msg("bit %d of byte %zu was not noticed", bit, at);
+        }
+    }
+    write_file(&place, data, size);
+    mem_free(data);
+    open_store(&place, MAP_BYTES);
+    tear_down(&place);
+}
+
+/* As files were made at first. */
+static void make_without_sums(const struct place *place)
+{
+    char path[256];
+    MDB_env *env;
+    MDB_txn *txn;
+    MDB_dbi table;
+    snprintf(path, sizeof(path), "%s/" LMDB_STORE_FILE, place->dir);
+    assert_int_equal(mdb_env_create(&env), 0);
+    assert_int_equal(mdb_env_set_mapsize(env, MAP_BYTES), 0);
+    assert_int_equal(mdb_env_set_maxdbs(env, STORE_TABLE_COUNT), 0);
+    assert_int_equal(mdb_env_open(env, path, MDB_NOSUBDIR, 0600), 0);
+    assert_int_equal(mdb_txn_begin(env, NULL, 0, &txn), 0);
+    for (unsigned i = 0; i < STORE_TABLE_COUNT; i++) {
+        MDB_val key = {1, (void *)(uintptr_t) "k"};
+        MDB_val value = {3, (void *)(uintptr_t) "old"};
+        assert_int_equal(
+            mdb_dbi_open(txn, store_table_name((enum store_table)i), MDB_CREATE, &table), 0);
+        assert_int_equal(mdb_put(txn, table, &key, &value, 0), 0);
+    }
+    assert_int_equal(mdb_txn_commit(txn), 0);
+    mdb_env_close(env);
+}
+
+static void a_file_from_before_there_were_checksums_goes_on(void **state)
+{
+    (void)state;
+    struct place place;
+    make_place(&place);
+    make_without_sums(&place);
+    for (int round = 0; round < 3; round++) {
+        open_store(&place, MAP_BYTES);
+        struct store_view *view = begin(&place);
+        expect_text(&place, view, STORE_LEASE, "k", "old");
+        expect_text(&place, view, STORE_KEY, "l", round == 0 ? NULL : "new");
+        place.seam->view_end(view);
+        put_text(&place, STORE_KEY, "l", "new", 7);
+        assert_int_equal(lmdb_store_defragment(place.store, NULL), 0);
+        lmdb_store_close(place.store);
+    }
+    remove_place(&place);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -541,6 +749,9 @@ int main(void)
         cmocka_unit_test(a_copy_is_a_whole_store_and_never_overwrites),
         cmocka_unit_test(views_of_another_thread_are_whole_during_commits_and_defragments),
         cmocka_unit_test(a_killed_process_leaves_every_acknowledged_batch_whole),
+        cmocka_unit_test(a_record_that_rotted_is_an_error_and_the_others_are_not),
+        cmocka_unit_test(wherever_a_file_rots_no_record_is_given_that_was_not_written),
+        cmocka_unit_test(a_file_from_before_there_were_checksums_goes_on),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
