@@ -17,6 +17,7 @@
 #define HTTP1_PENDING_BYTES_MAX    (64u * 1024u)
 #define HTTP1_TEXT_BYTES_MAX       (2u * HTTP1_HEAD_BYTES_MAX + 4096u)
 #define HTTP1_BODY_READ_TIMEOUT_MS 30000u
+#define HTTP1_OTHER_PROTOCOL       2 /* the end of a head: the parser has no more to do */
 #define HTTP1_STOPPED              -1 /* 1 would mean something else to the parser at the end of a head */
 
 static int on_message_begin(http_parser *parser);
@@ -305,7 +306,7 @@ static int on_headers_complete(http_parser *parser)
     struct http1_conn *conn = parser->data;
     struct http1_request *request = conn->request;
     const struct http1_server_config *config = &conn->server->config;
-    parser->upgrade = 0; /* no protocol to change to: answered as an ordinary request */
+    parser->upgrade = 0; /* answered as an ordinary request, unless on_head changes the protocol */
     buf_append_byte(&request->text, 0);
     request->method = (enum http_method)parser->method;
     request->is_http11 = parser->http_major == 1 && parser->http_minor >= 1;
@@ -325,6 +326,9 @@ static int on_headers_complete(http_parser *parser)
         config->on_head(config->ctx, request);
         if (conn->is_gone) {
             return HTTP1_STOPPED;
+        }
+        if (request->is_raw) {
+            return HTTP1_OTHER_PROTOCOL;
         }
     }
     if (!has_body || request->has_started) {
@@ -364,6 +368,9 @@ static int on_message_complete(http_parser *parser)
     struct http1_conn *conn = parser->data;
     struct http1_request *request = conn->request;
     const struct http1_server_config *config = &conn->server->config;
+    if (request->is_raw) {
+        return 0;
+    }
     request->is_received = true;
     stream_set_read_timeout(conn->stream, 0);
     http_parser_pause(parser, 1);
@@ -379,6 +386,11 @@ static int on_message_complete(http_parser *parser)
 /* Parses; gives how many bytes were used (less than size at the end of a message). */
 static size_t conn_parse(struct http1_conn *conn, struct bytes data)
 {
+    struct http1_request *request = conn->request;
+    if (request != NULL && request->is_raw) {
+        request->on_body(conn->server->config.ctx, request, data, false);
+        return data.size;
+    }
     size_t used = http_parser_execute(&conn->parser, &SETTINGS, (const char *)data.data, data.size);
     if (conn->is_gone) {
         return data.size;

@@ -99,6 +99,13 @@ void http1_stream_body(struct http1_request *request, http1_body_fn on_body);
 void http1_body_pause(struct http1_request *request);
 void http1_body_resume(struct http1_request *request);
 
+/*
+ * Only in on_head: answers 101 (with the headers set before) and goes on as protocol. on_data gets
+ * the bytes of the connection as they come (at_end is never true), http1_respond_write sends bytes
+ * as they are, and http1_respond_end closes. A body of the request is part of those bytes.
+ */
+void http1_upgrade(struct http1_request *request, const char *protocol, http1_body_fn on_data);
+
 /* Adds a header to the answer; before it starts. Values with CR or LF are an invariant broken. */
 void http1_set_header(struct http1_request *request, const char *name, const char *value);
 

@@ -37,6 +37,7 @@ struct http1_request {
     http1_body_fn on_body;
     bool was_seen;    /* on_head or on_request was called: on_over is owed */
     bool is_received; /* the whole request is here */
+    bool is_raw;      /* of another protocol: never received, nothing is parsed any more */
 
     struct buf extra_headers; /* of the answer */
     bool has_started;         /* the answer's head is queued */

@@ -87,6 +87,23 @@ void http1_respond_start(struct http1_request *request, int status, const char *
     respond_head(request, status, content_type, UINT64_MAX);
 }
 
+void http1_upgrade(struct http1_request *request, const char *protocol, http1_body_fn on_data)
+{
+    ASSERT(!request->has_started);
+    http1_set_header(request, "Upgrade", protocol);
+    http1_set_header(request, "Connection", "Upgrade");
+    request->has_started = true;
+    request->is_raw = true;
+    request->is_received = false;
+    request->keep_alive = false;
+    request->on_body = on_data;
+    ASSERT(!request->extra_headers.overflowed);
+    struct stream *stream = request->conn->stream;
+    stream_write(stream, "HTTP/1.1 101 Switching Protocols\r\n", 34);
+    stream_write(stream, request->extra_headers.data, request->extra_headers.size);
+    stream_write(stream, "\r\n", 2);
+}
+
 static void respond_chunk_head(struct http1_request *request, size_t size)
 {
     char head[32];

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * HTTP/1.1 requests as local gRPC calls. A request is read whole where its method takes one
- * message; where it takes many, each JSON value of the body is one as soon as it is there.
+ * message; where it takes many, each JSON value of the body is one as soon as it is there. The
+ * messages of a WebSocket are put one behind the other and read like a body without end, as etcd's
+ * proxy does it.
  */
 #include "engine/rpc/gateway.h"
 
@@ -13,6 +15,7 @@
 #include "base/assert.h"
 #include "base/json.h"
 #include "engine/proto/codec.h"
+#include "engine/rpc/gateway_internal.h"
 #include "engine/rpc/gateway_paths.h"
 #include "engine/rpc/grpc_local.h"
 #include "engine/rpc/pbjson.h"
@@ -24,31 +27,6 @@
 /* JSON holds bytes as base64, with names around them: more text than the message has bytes. */
 #define TEXT_PER_BYTE    2u
 #define TEXT_BYTES_EXTRA (64u * 1024u)
-
-struct gateway {
-    struct grpc_server *grpc;
-    size_t text_bytes_max;
-};
-
-/* One HTTP request; dies with it (gateway_over). */
-struct gateway_call {
-    struct gateway *gateway;
-    struct http1_request *http;
-    const ProtobufCMethodDescriptor *types;
-    const struct grpc_method *method;
-    uint64_t handle; /* of the gRPC call */
-    bool is_open;    /* the gRPC call lives */
-    bool was_open;
-    bool is_answered;
-    bool body_ended, told_end;
-    bool body_paused;
-    bool in_parts;   /* the answer's JSON has begun */
-    bool in_list;    /* and in it a list that is open */
-    struct buf body; /* what has not been fed yet */
-    struct pbjson_scan scan;
-    struct buf answer; /* of a method that gives one message: its JSON */
-    bool *gone;        /* set when the call is freed while a function below uses it */
-};
 
 struct gateway *gateway_new(struct grpc_server *grpc, size_t message_bytes_max)
 {
@@ -125,9 +103,34 @@ static bool takes_many(const struct gateway_call *call)
     return call->method->kind == GRPC_BIDI || call->method->kind == GRPC_CLIENT_STREAM;
 }
 
+/* What a request would be answered with, then the end. The call may be gone when this returns. */
+static void socket_finish(struct gateway_call *call, enum grpc_code code, const char *message)
+{
+    struct buf line;
+    buf_init(&line, BUF_NO_LIMIT);
+    if (code == GRPC_OK) {
+        buf_append(&line, call->answer.data, call->answer.size);
+    } else {
+        buf_append_str(&line, gives_many(call) ? "{\"error\":" : "");
+        append_error(&line, code, message);
+        buf_append_str(&line, gives_many(call) ? "}" : "");
+    }
+    if (line.size > 0) {
+        gateway_socket_write(call, buf_bytes(&line), true);
+    }
+    buf_free(&line);
+    gateway_socket_close(call, WEBSOCKET_NORMAL);
+}
+
 static void write_line(struct gateway_call *call, struct buf *line)
 {
     size_t size = 0;
+    if (call->is_socket) {
+        bool is_line = line->size > 0 && line->data[line->size - 1] == '\n';
+        gateway_socket_write(call, bytes_of(line->data, line->size - (is_line ? 1 : 0)), is_line);
+        buf_free(line);
+        return;
+    }
     if (!http1_response_started(call->http)) {
         http1_set_header(call->http, METADATA_PREFIX "Content-Type", "application/grpc");
         http1_respond_start(call->http, 200, JSON_CONTENT_TYPE);
@@ -147,9 +150,14 @@ static void finish(struct gateway_call *call, enum grpc_code code, const char *m
     call->is_answered = true;
     if (call->in_parts && code != GRPC_OK) {
         http1_abort(http);
+    } else if (call->in_parts && call->is_socket) {
+        gateway_socket_write(call, bytes_of_str(call->in_list ? "]}" : "}"), true);
+        gateway_socket_close(call, WEBSOCKET_NORMAL);
     } else if (call->in_parts) {
         http1_respond_write(http, call->in_list ? "]}" : "}", call->in_list ? 2 : 1);
         http1_respond_end(http);
+    } else if (call->is_socket) {
+        socket_finish(call, code, message);
     } else if (gives_many(call) && (code == GRPC_OK || http1_response_started(http))) {
         buf_init(&line, BUF_NO_LIMIT);
         if (code != GRPC_OK) {
@@ -185,6 +193,9 @@ static const char *local_metadata(void *ctx, const char *name)
     static const char BEARER[] = "Bearer ";
     const struct gateway_call *call = ctx;
     char prefixed[sizeof(METADATA_PREFIX) + METADATA_NAME_MAX];
+    if (call->is_socket) {
+        return strcmp(name, "authorization") == 0 ? call->token : NULL;
+    }
     if (strcmp(name, "authorization") == 0) {
         const char *value = http1_header(call->http, name);
         bool bearer = value != NULL && strncasecmp(value, BEARER, sizeof(BEARER) - 1) == 0;
@@ -230,10 +241,29 @@ static void local_on_message(void *ctx, struct bytes wire)
 #define LIST_OPENS "\":["
 
 /*
- * Parts are objects whose fields together are the answer; only a list (RangeResponse.kvs) comes in
- * several of them. Each leaves as a piece of one object: its braces are left out, and the list is
- * closed once a part without it comes.
+ * Parts are objects whose fields together are the answer; only a list (RangeResponse.kvs, whose
+ * items hold no other) comes in several of them. Each leaves as a piece of one object: its braces
+ * are left out, and the list stays open while nothing follows it.
  */
+static void append_part(struct gateway_call *call, struct bytes fields, struct buf *out)
+{
+    const uint8_t *end = fields.data + fields.size;
+    const uint8_t *name = memmem(fields.data, fields.size, LIST_OPENS, strlen(LIST_OPENS));
+    const uint8_t *items = name == NULL ? NULL : name + strlen(LIST_OPENS);
+    const uint8_t *items_end = name == NULL ? NULL : memrchr(fields.data, ']', fields.size);
+    bool stays_open = name != NULL && items_end + 1 == end;
+    if (call->in_list && name != NULL) {
+        buf_append_byte(out, ',');
+        buf_append(out, items, (size_t)(end - items) - (stays_open ? 1 : 0));
+    } else {
+        buf_append_str(out, call->in_list ? "]" : "");
+        buf_append_str(out, !call->in_parts ? "{" : fields.size > 0 ? "," : "");
+        buf_append(out, fields.data, fields.size - (stays_open ? 1 : 0));
+    }
+    call->in_list = stays_open;
+    call->in_parts = true;
+}
+
 static void local_on_part(void *ctx, struct bytes wire)
 {
     struct gateway_call *call = ctx;
@@ -249,26 +279,7 @@ static void local_on_part(void *ctx, struct bytes wire)
     (void)pbjson_write(message, &text); /* no limit: cannot fail */
     arena_free(&arena);
     ASSERT(text.size >= 2);
-    struct bytes fields = bytes_of(text.data + 1, text.size - 2);
-    bool is_first = !http1_response_started(call->http);
-    bool is_list = fields.size > 2 && fields.data[fields.size - 1] == ']';
-    size_t opening = 0; /* the list's name and bracket */
-    if (is_list) {
-        const char *at = memmem(fields.data, fields.size, LIST_OPENS, strlen(LIST_OPENS));
-        ASSERT(at != NULL);
-        opening = (size_t)(at - (const char *)fields.data) + strlen(LIST_OPENS);
-    }
-    buf_append_str(&out, is_first                                         ? "{"
-                         : fields.size > 0 && (!call->in_list || is_list) ? ","
-                                                                          : "");
-    if (call->in_list && is_list) {
-        buf_append(&out, fields.data + opening, fields.size - opening - 1);
-    } else {
-        buf_append_str(&out, call->in_list ? fields.size > 0 ? "]," : "]" : "");
-        buf_append(&out, fields.data, fields.size - (is_list ? 1 : 0));
-    }
-    call->in_list = is_list;
-    call->in_parts = true;
+    append_part(call, bytes_of(text.data + 1, text.size - 2), &out);
     buf_free(&text);
     write_line(call, &out);
 }
@@ -431,6 +442,11 @@ static void pump(struct gateway_call *call)
     }
     if (takes_many(call)) {
         pump_many(call);
+    } else if (call->is_socket) {
+        size_t size = call->was_open ? 0 : pbjson_scan(&call->scan, buf_bytes(&call->body));
+        if (size > 0) {
+            (void)feed(call, bytes_of(call->body.data, size));
+        }
     } else if (call->body_ended && !call->was_open) {
         (void)feed(call, buf_bytes(&call->body));
     }
@@ -453,6 +469,34 @@ static void on_body(void *ctx, struct http1_request *http, struct bytes part, bo
     pump(call);
 }
 
+/* ---- for gateway_socket.c ---- */
+
+void gateway_call_take(struct gateway_call *call, struct bytes message)
+{
+    /* What follows the one message of a method that takes no more is not kept. */
+    if (!takes_many(call) && call->was_open) {
+        return;
+    }
+    if (call->body.size + message.size >= call->gateway->text_bytes_max) {
+        refuse(call, GRPC_RESOURCE_EXHAUSTED, "grpc: received message larger than max");
+        return;
+    }
+    buf_append(&call->body, message.data, message.size);
+    buf_append_byte(&call->body, '\n');
+    pump(call);
+}
+
+void gateway_call_drop(struct gateway_call *call)
+{
+    struct grpc_call *grpc =
+        call->is_open ? grpc_call_from_handle(call->gateway->grpc, call->handle) : NULL;
+    call->is_open = false;
+    call->is_answered = true;
+    if (grpc != NULL) {
+        grpc_local_abort(grpc);
+    }
+}
+
 /* ---- requests ---- */
 
 bool gateway_is_path(const char *path)
@@ -471,7 +515,8 @@ void gateway_take(struct gateway *gateway, struct http1_request *request)
         respond_error(request, GRPC_NOT_FOUND, "Not Found");
         return;
     }
-    if (strcmp(http1_method(request), "POST") != 0) {
+    bool is_socket = websocket_is_asked(request);
+    if (strcmp(http1_method(request), "POST") != 0 && !is_socket) {
         respond_error(request, GRPC_UNIMPLEMENTED, "Method Not Allowed");
         return;
     }
@@ -492,7 +537,11 @@ void gateway_take(struct gateway *gateway, struct http1_request *request)
     buf_init(&call->body, BUF_NO_LIMIT); /* on_body holds it to the gateway's limit */
     buf_init(&call->answer, BUF_NO_LIMIT);
     http1_set_user(request, call);
-    http1_stream_body(request, on_body);
+    if (!is_socket) {
+        http1_stream_body(request, on_body);
+    } else if (!gateway_socket_open(call)) {
+        call->is_answered = true;
+    }
 }
 
 bool gateway_has(const struct http1_request *request)
@@ -526,5 +575,9 @@ void gateway_over(struct http1_request *request)
     }
     buf_free(&call->body);
     buf_free(&call->answer);
+    if (call->is_socket) {
+        websocket_reader_free(&call->frames);
+    }
+    mem_free(call->token);
     mem_free(call);
 }

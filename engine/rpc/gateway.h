@@ -2,7 +2,9 @@
 /*
  * The JSON gateway: POST /v3/kv/range and its like as calls of the gRPC server, as grpc-gateway
  * does it for etcd. A request's memory is bounded by what a gRPC message may have; answers of
- * streams are made as fast as the client takes them.
+ * streams are made as fast as the client takes them. Any of its paths may be spoken over WebSocket:
+ * one message per frame each way, so that a stream can be answered while it is written; a client
+ * that closes has given up.
  */
 #ifndef ENGINE_RPC_GATEWAY_H
 #define ENGINE_RPC_GATEWAY_H

@@ -51,6 +51,13 @@ bool io_http_admit(struct server *server, struct http1_request *request)
         return false;
     }
     bool any = list_has(cors, bytes_of("*", 1));
+    if (!any && origin != NULL && !list_has(cors, bytes_of_str(origin)) &&
+        http1_header(request, "upgrade") != NULL) {
+        /* A browser lets any page open a WebSocket and read it: it is for us to ask where it is
+         * from. */
+        http1_respond_error(request, 403, "the Origin of this page is not in --cors");
+        return false;
+    }
     if (any || (origin != NULL && list_has(cors, bytes_of_str(origin)))) {
         http1_set_header(request, "Access-Control-Allow-Methods",
                          "POST, GET, OPTIONS, PUT, DELETE");

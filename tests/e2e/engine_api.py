@@ -1,0 +1,206 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""What else clients find on the client port, beside etcd 3.6 where that speaks it too: streams over WebSocket, ranges in
+parts, what a learner answers, metrics by name."""
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib"))
+import gotools  # noqa: E402  (first: it builds etcd 3.6)
+import quorate  # noqa: E402
+from gotools import EtcdMember  # noqa: E402
+from quorate import Member, Suite, b64, http, wait_for  # noqa: E402
+from websocket import PING, PONG, CLOSE, Refused, WebSocket, frame  # noqa: E402
+
+quorate.PORT_FIRST, quorate.PORT_LAST = 21200, 21399
+quorate._next_port = quorate.PORT_FIRST + (os.getpid() * 37) % (quorate.PORT_LAST - quorate.PORT_FIRST)
+
+
+def post(member, path, body, headers=None):
+    status, text = http("POST", member.client + path, json.dumps(body), headers)
+    try:
+        return status, json.loads(text)
+    except ValueError:
+        return status, text
+
+
+OWN = {"cluster_id", "member_id", "raft_term"}
+
+
+def bare(value):
+    """A value without what is each cluster's own."""
+    if isinstance(value, dict):
+        return {k: bare(v) for k, v in value.items() if k not in OWN}
+    if isinstance(value, str):
+        return value.replace("\u00a0", " ")  # Go's protobuf puts one or the other into its errors
+    return [bare(v) for v in value] if isinstance(value, list) else value
+
+
+# ---- WebSocket ----
+
+def watched(member):
+    """Everything that one connection is told: a watch made, two puts, a second watch, a cancel, a progress report."""
+    told = []
+    ws = WebSocket(member.client, "/v3/watch?method=POST", {"Sec-WebSocket-Protocol": None})
+    ws.send({"create_request": {"key": b64("w"), "watch_id": "7"}})
+    told.append(ws.json())
+    post(member, "/v3/kv/put", {"key": b64("w"), "value": b64("1")})
+    told.append(ws.json())
+    ws.send('{"create_request":{"key":"%s",' % b64("x"), last=False)
+    ws.send('"watch_id":8}}', opcode=0)
+    told.append(ws.json())
+    post(member, "/v3/kv/put", {"key": b64("x"), "value": b64("2")})
+    told.append(ws.json())
+    ws.send({"cancel_request": {"watch_id": 7}})
+    told.append(ws.json())
+    ws.send({"progress_request": {}})
+    told.append(ws.json())
+    ws.end()
+    return bare(told)
+
+
+def kept_alive(member):
+    lease = post(member, "/v3/lease/grant", {"TTL": "600"})[1]["ID"]
+    ws = WebSocket(member.client, "/v3/lease/keepalive")
+    told = []
+    for _ in range(3):
+        ws.send({"ID": lease})
+        told.append(ws.json()["result"]["TTL"])
+    ws.send({"ID": "1"})
+    told.append(ws.json()["result"].get("TTL"))
+    ws.end()
+    return told
+
+
+def one_answer(member, path, message):
+    """What one message is answered with, and that nothing follows."""
+    ws = WebSocket(member.client, path)
+    ws.send(message)
+    told = [ws.json(), ws.json()]
+    ws.end()
+    return bare(told)
+
+
+def websocket_beside_etcd(suite):
+    etcd, ours = EtcdMember(suite, "etcd").start(), Member(suite, "ours").start()
+    want, got = watched(etcd), watched(ours)
+    suite.equal("a watch over WebSocket is told the same, message by message", got, want)
+    suite.check("and it was told of both puts", json.dumps(got).count('"kv"') == 2, got)
+    suite.equal("keep-alives are answered one by one", kept_alive(ours), kept_alive(etcd))
+    for what, path, message in (
+            ("a put", "/v3/kv/put", {"key": b64("a"), "value": b64("b")}),
+            ("a range", "/v3/kv/range", {"key": b64("a")}),
+            ("an error", "/v3/kv/range", {}),
+            ("an unknown field's name", "/v3/kv/range", {"key": b64("a"), "none": 1}),
+            ("no JSON of a message", "/v3/kv/range", '{"key":7}')):
+        suite.equal(f"{what} is answered over WebSocket as etcd does", one_answer(ours, path, message), one_answer(etcd, path, message))
+    suite.equal("an error of a stream is told", one_answer(ours, "/v3/lease/keepalive", '{"ID":{}}'),
+                [{"error": {"code": 3, "message": "proto: (line 1:7): invalid value for int64 field ID: {"}}, None])
+    for what, headers in (("the version", {"Sec-WebSocket-Version": "8"}), ("the key", {"Sec-WebSocket-Key": None})):
+        codes = []
+        for member in (etcd, ours):
+            try:
+                WebSocket(member.client, "/v3/watch", headers).end()
+                codes.append(101)
+            except Refused as refused:
+                codes.append(refused.status)
+        suite.equal(f"a handshake without {what} is refused as etcd does", codes[1], codes[0])
+        suite.equal("with 400", codes[1], 400)
+
+
+def websocket_frames(suite):
+    member = Member(suite, "frames")
+    member.flags["cors"] = "http://good.example"
+    member.start()
+    ws = WebSocket(member.client, "/v3/watch", {"Origin": "http://good.example"},
+                   first=frame(json.dumps({"create_request": {"key": b64("k")}})))
+    suite.check("a message right behind the handshake is read", ws.json()["result"]["created"])
+    ws.send("are you there", opcode=PING)
+    suite.equal("a ping is answered", ws.receive(), (PONG, b"are you there"))
+    ws.send(b"\x03\xe8", opcode=CLOSE)
+    suite.equal("a close is answered by one", ws.close_code(), 1000)
+    suite.check("and ends the watch", wait_for(lambda: member.metric("etcd_debugging_mvcc_watcher_total") == 0))
+    try:
+        WebSocket(member.client, "/v3/watch", {"Origin": "http://evil.example"}).end()
+        suite.check("a page of another origin is refused", False)
+    except Refused as refused:
+        suite.equal("a page of another origin is refused", refused.status, 403)
+    for what, data, code in (
+            ("a frame that is not masked", b"\x81\x05hello", 1002),
+            ("a reserved bit", b"\xc1\x80\0\0\0\0", 1002),
+            ("a message larger than any request", b"\x81\xff" + b"\0\0\x10\0\0\0\0\0" + b"\0\0\0\0", 1009)):
+        ws = WebSocket(member.client, "/v3/watch")
+        ws.socket.sendall(data)
+        suite.equal(f"{what} closes with {code}", ws.close_code(), code)
+        ws.end()
+    # Many small parts of one message, and many messages of one stream: neither piles up.
+    ws = WebSocket(member.client, "/v3/kv/put")
+    try:
+        ws.send('{"key":"', last=False)
+        for _ in range(400):
+            ws.send("A" * 20000, opcode=0, last=False)
+        code = ws.close_code()
+    except OSError:
+        code = 1009  # it has closed while we were sending
+    suite.equal("a message of 8 MB in parts closes with 1009", code, 1009)
+    ws.end()
+    try:
+        WebSocket(member.client, "/v3/kv/none").end()
+        suite.check("a path that is not there is no WebSocket", False)
+    except Refused as refused:
+        suite.equal("a path that is not there is no WebSocket", refused.status, 404)
+    suite.check("the member still answers", post(member, "/v3/kv/put", {"key": b64("a")})[0] == 200)
+    for i in range(40):
+        post(member, "/v3/kv/put", {"key": b64(f"p{i:02}"), "value": b64("p" * 100000)})
+    all_p = {"key": b64("p"), "range_end": b64("q")}
+    answer = post(member, "/v3/kv/range", all_p)[1]
+    suite.equal("a large answer of the gateway is whole", (len(answer["kvs"]), answer["count"]), (40, "40"))
+    ws = WebSocket(member.client, "/v3/kv/range")
+    ws.send(all_p)
+    answer = ws.json()
+    suite.equal("an answer that comes in parts is one message", (len(answer["kvs"]), answer["count"], ws.close_code()), (40, "40", 1000))
+    ws.end()
+    # One that asks and does not read.
+    watch = WebSocket(member.client, "/v3/watch")
+    watch.send({"create_request": {"key": b64("big")}})
+    watch.json()
+    value = b64("v" * 500000)
+    for _ in range(60):
+        post(member, "/v3/kv/put", {"key": b64("big"), "value": value})
+    before = member.metric("process_resident_memory_bytes")
+    got = 0
+    while got < 60:
+        got += len(watch.json()["result"].get("events", []))
+    suite.equal("a slow reader is told of all 60 changes", got, 60)
+    suite.check("and the member did not hold them all for it", before < 400e6, before)
+    watch.end()
+    suite.equal("it stops by itself with sockets open", (WebSocket(member.client, "/v3/watch"), member.stop())[1], 143)
+
+
+def websocket_users(suite):
+    ours = Member(suite, "ours").start()
+    post(ours, "/v3/auth/user/add", {"name": "root", "password": "r"})
+    post(ours, "/v3/auth/user/grant", {"user": "root", "role": "root"})
+    post(ours, "/v3/auth/enable", {})
+    token = post(ours, "/v3/auth/authenticate", {"name": "root", "password": "r"})[1]["token"]
+    empty, wrong = {"code": 3, "message": "etcdserver: user name is empty"}, {"code": 16, "message": "etcdserver: invalid auth token"}
+    fine = {"header": {"revision": "1"}}
+    for what, headers, protocol, want in (
+            ("without a token nothing is answered", {}, None, empty),
+            ("a token in the protocol lets in", {"Sec-WebSocket-Protocol": f"Bearer, {token}"}, "Bearer", fine),
+            ("also without the space", {"Sec-WebSocket-Protocol": f"Bearer,{token}"}, "Bearer", fine),
+            ("a wrong one does not", {"Sec-WebSocket-Protocol": "Bearer, wrong"}, "Bearer", wrong),
+            ("a token in a cookie lets in", {"Cookie": f"a=b; token={token}"}, None, fine),
+            ("a header, which etcd does not look at, does not", {"Authorization": token}, None, empty)):
+        ws = WebSocket(ours.client, "/v3/kv/range", headers)
+        ws.send({"key": b64("a")})
+        suite.equal(what, (ws.headers.get("sec-websocket-protocol"), bare(ws.json())), (protocol, want))
+        ws.end()
+
+
+if __name__ == "__main__":
+    sys.exit(Suite("engine-api").run([websocket_beside_etcd, websocket_frames, websocket_users]))
