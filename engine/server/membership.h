@@ -39,6 +39,10 @@ void url_list_add(struct url_list *list, const char *url);
 BASE_MUST_CHECK int url_list_parse(const char *const *urls, size_t count, struct url_list *out_list,
                                    struct err *err);
 
+/* The same in the order given: that of an update stays, as etcd keeps it. */
+BASE_MUST_CHECK int url_list_read(const char *const *urls, size_t count, struct url_list *out_list,
+                                  struct err *err);
+
 /* One member. Owns its strings. */
 struct member {
     uint64_t id;

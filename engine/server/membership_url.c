@@ -91,8 +91,7 @@ static char *trimmed(const char *text, size_t size)
     return str_from(text, size);
 }
 
-int url_list_parse(const char *const *urls, size_t count, struct url_list *out_list,
-                   struct err *err)
+int url_list_read(const char *const *urls, size_t count, struct url_list *out_list, struct err *err)
 {
     if (count == 0) {
         return err_set(err, E_INVALID, "no URLs given");
@@ -111,6 +110,18 @@ int url_list_parse(const char *const *urls, size_t count, struct url_list *out_l
             url_list_free(&list);
             return rc;
         }
+    }
+    *out_list = list;
+    return 0;
+}
+
+int url_list_parse(const char *const *urls, size_t count, struct url_list *out_list,
+                   struct err *err)
+{
+    struct url_list list;
+    int rc = url_list_read(urls, count, &list, err);
+    if (rc != 0) {
+        return rc;
     }
     url_list_sort(&list);
     *out_list = list;

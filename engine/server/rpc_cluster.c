@@ -122,8 +122,8 @@ void rpc_member_update(struct server *server, struct request *request)
     const struct member *present = membership_find(server->membership, update->id);
     struct member member = {.id = update->id};
     struct err err;
-    if (url_list_parse((const char *const *)update->peerurls, update->n_peerurls, &member.peer_urls,
-                       &err) != 0) {
+    if (url_list_read((const char *const *)update->peerurls, update->n_peerurls, &member.peer_urls,
+                      &err) != 0) {
         request_fail(server, request, ETCD_ERR_MEMBER_BAD_URLS);
         return;
     }

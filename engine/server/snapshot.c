@@ -21,13 +21,14 @@
 #include "engine/wal/snapfile.h"
 
 /* Room that a snapshot file leaves to others. */
-#define SNAPFILE_SPARE_BYTES (1024u * 1024u)
-#define SNAPFILE_RETRY_MS    5000u
-#define SNAPSHOT_CHUNK_BYTES (32u * 1024u)
-#define SNAPSHOT_SHA_BYTES   32u
-#define SNAPSHOT_PENDING_MAX (1024u * 1024u)
-#define SNAPSHOT_CLIENTS_MAX 4u /* clients that do not read must not keep followers from theirs */
-#define SNAPSHOT_WAIT_MS     100
+#define SNAPFILE_SPARE_BYTES   (1024u * 1024u)
+#define SNAPFILE_RETRY_MS      5000u
+#define SNAPSHOT_CHUNK_BYTES   (32u * 1024u)
+#define SNAPSHOT_SHA_BYTES     32u
+#define SNAPSHOT_PENDING_MAX   (1024u * 1024u)
+#define SNAPSHOT_CLIENTS_MAX   4u /* clients that do not read must not keep followers from theirs */
+#define SNAPSHOT_WAIT_MS       100
+#define SNAPSHOT_VERSION_BYTES 32u
 
 /* Owned by the state thread's list until both its thread and the reader of its channel are done. */
 struct snapshot_job {
@@ -41,6 +42,7 @@ struct snapshot_job {
     /* to a client */
     uint64_t handle;
     uint64_t sent_bytes;
+    char version[SNAPSHOT_VERSION_BYTES]; /* of the store, as Status tells it; "": not decided */
     EVP_MD_CTX *sha;
     struct loop_fd readable;
     bool reading;
@@ -152,6 +154,8 @@ static int job_start(struct server *server, struct snapshot_job *job)
         server->store.view_end(job->view);
         return rc;
     }
+    const char *version = membership_version(server->membership);
+    snprintf(job->version, sizeof(job->version), "%s", version == NULL ? "" : version);
     job->server = server;
     job->parties = 2;
     rc = worker_job_start(&job->thread, job_main, job);
@@ -186,13 +190,15 @@ static void io_reader_done(struct snapshot_job *job)
     loop_post(job->server->state.loop, job_party_done, job);
 }
 
-static void io_send_blob(struct grpc_call *call, struct bytes blob, uint64_t remaining)
+static void io_send_blob(struct snapshot_job *job, struct grpc_call *call, struct bytes blob,
+                         uint64_t remaining)
 {
     Etcdserverpb__SnapshotResponse response = ETCDSERVERPB__SNAPSHOT_RESPONSE__INIT;
     struct buf body;
     buf_init(&body, BUF_NO_LIMIT);
     response.remaining_bytes = remaining;
     response.blob = proto_binary(blob);
+    response.version = job->version;
     (void)proto_pack_append(&response.base, &body);
     grpc_call_send_buf(call, &body);
     rpc_metrics_sent(RPC_SNAPSHOT);
@@ -210,7 +216,7 @@ static void io_end_client(struct snapshot_job *job, struct grpc_call *call)
     uint8_t sha[SNAPSHOT_SHA_BYTES];
     unsigned size = sizeof(sha);
     EVP_DigestFinal_ex(job->sha, sha, &size);
-    io_send_blob(call, bytes_of(sha, sizeof(sha)), 0);
+    io_send_blob(job, call, bytes_of(sha, sizeof(sha)), 0);
     grpc_call_set_user(call, NULL);
     grpc_call_finish(call, GRPC_OK, NULL);
 }
@@ -237,7 +243,7 @@ static void io_channel_readable(void *ctx, uint32_t events)
     }
     job->sent_bytes += (uint64_t)size;
     EVP_DigestUpdate(job->sha, chunk, (size_t)size);
-    io_send_blob(call, bytes_of(chunk, (size_t)size), job->size_bytes - job->sent_bytes);
+    io_send_blob(job, call, bytes_of(chunk, (size_t)size), job->size_bytes - job->sent_bytes);
     if (grpc_call_pending_bytes(call) > SNAPSHOT_PENDING_MAX) {
         loop_set_events(&job->readable, 0);
     }

@@ -145,6 +145,21 @@ static void urls_are_trimmed_and_sorted(void **state)
     assert_int_equal(url_list_parse(urls, 0, &list, NULL), E_INVALID);
 }
 
+/* What an update names first stays first: members dial in that order, and clients see it. */
+static void urls_that_are_read_stay_in_their_order(void **state)
+{
+    (void)state;
+    const char *const urls[] = {" http://b:1", "http://a:2 "};
+    const char *const bad[] = {"http://b:1", "b"};
+    struct url_list list;
+
+    assert_int_equal(url_list_read(urls, 2, &list, NULL), 0);
+    assert_string_equal(list.urls[0], "http://b:1");
+    assert_string_equal(list.urls[1], "http://a:2");
+    url_list_free(&list);
+    assert_int_equal(url_list_read(bad, 2, &list, NULL), E_INVALID);
+}
+
 static void a_member_is_added_once_and_never_after_its_removal(void **state)
 {
     (void)state;
@@ -672,6 +687,7 @@ int main(void)
         cmocka_unit_test(ids_are_etcds),
         cmocka_unit_test(a_bad_initial_cluster_is_refused),
         cmocka_unit_test(urls_are_trimmed_and_sorted),
+        cmocka_unit_test(urls_that_are_read_stay_in_their_order),
         cmocka_unit_test(a_member_is_added_once_and_never_after_its_removal),
         cmocka_unit_test(learners_are_limited_and_promoted_once),
         cmocka_unit_test(an_update_keeps_the_attributes_and_may_keep_its_own_url),
