@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "base/log.h"
+#include "engine/harden.h"
 #include "engine/server/config.h"
 #include "engine/server/server.h"
 
@@ -34,7 +35,10 @@ int main(int argc, char **argv)
     sigprocmask(SIG_BLOCK, &set, NULL);
 
     int signal_number = 0;
-    int rc = server_run(&config, &signal_number, &err);
+    int rc = harden(&config, &err);
+    if (rc == 0) {
+        rc = server_run(&config, &signal_number, &err);
+    }
     if (rc != 0) {
         log_write(LOG_LEVEL_FATAL, __FILE__, __LINE__, "failed to start",
                   &(struct log_field){"error", LOG_FIELD_STR, err.text, 0}, 1);

@@ -313,6 +313,17 @@ static const char *op_name(const Etcdserverpb__InternalRaftRequest *entry)
                                             : NULL;
 }
 
+static void warn_of_slow_apply(const struct server *server, const char *op, size_t bytes,
+                               uint64_t took_ns)
+{
+    const uint64_t limit_ns = (uint64_t)server->config->warning_apply_ms * NS_PER_MS;
+    if (server->config->warning_apply_ms > 0 && took_ns > limit_ns) {
+        LOG_WARN("apply request took too long", LOG_DURATION("took", took_ns),
+                 LOG_DURATION("expected-duration", limit_ns),
+                 LOG_STR("request", op == NULL ? "other" : op), LOG_U64("request-size", bytes));
+    }
+}
+
 static void apply_normal(struct server *server, struct bytes data)
 {
     struct arena arena;
@@ -329,10 +340,11 @@ static void apply_normal(struct server *server, struct bytes data)
     uint64_t start = server->clock->monotonic_ns(server->clock->ctx);
     apply_request(server, entry, &result);
     const char *op = op_name(entry);
+    uint64_t took_ns = server->clock->monotonic_ns(server->clock->ctx) - start;
     if (op != NULL) {
-        metrics_observe_apply(op, result.error == ETCD_OK,
-                              server->clock->monotonic_ns(server->clock->ctx) - start);
+        metrics_observe_apply(op, result.error == ETCD_OK, took_ns);
     }
+    warn_of_slow_apply(server, op, data.size, took_ns);
     uint64_t id = entry->header != NULL ? entry->header->id : entry->id;
     answer(server, id, &result);
     arena_free(&arena);

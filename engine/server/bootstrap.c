@@ -18,9 +18,12 @@
 #include "engine/server/adopt.h"
 #include "engine/server/ask.h"
 #include "engine/server/datadir.h"
+#include "engine/server/force_new.h"
 #include "engine/server/founders.h"
 #include "engine/server/version.h"
 #include "engine/wal/snapfile.h"
+
+#define BYTES_PER_MB UINT64_C(1048576)
 
 /* ---- forming and joining ---- */
 
@@ -355,6 +358,56 @@ static int finish_first_start(struct server *server, struct wal_contents *conten
     return rc;
 }
 
+/* --bootstrap-defrag-threshold-megabytes; nobody uses the store yet. */
+static int defragment_first(struct server *server, struct err *err)
+{
+    const uint64_t wanted = server->config->bootstrap_defrag_mb * BYTES_PER_MB;
+    const uint64_t gain = server->store_file_bytes - server->store_used_bytes;
+    if (wanted == 0) {
+        return 0;
+    }
+    if (gain < wanted) {
+        LOG_INFO("Skipping defragmentation",
+                 LOG_U64("current-db-size-bytes", server->store_file_bytes),
+                 LOG_U64("current-db-size-in-use-bytes", server->store_used_bytes),
+                 LOG_U64("bootstrap-defrag-threshold-bytes", wanted));
+        return 0;
+    }
+    int rc = lmdb_store_defragment(server->lmdb, err);
+    struct store_sizes sizes;
+    if (rc == 0 && server->store.sizes(server->store.ctx, &sizes) == 0) {
+        LOG_INFO("defragmented at start", LOG_U64("before-bytes", server->store_file_bytes),
+                 LOG_U64("after-bytes", sizes.file_bytes));
+        server->store_used_bytes = sizes.used_bytes;
+        server->store_file_bytes = sizes.file_bytes;
+    }
+    return rc == 0 ? 0 : err_wrap(err, rc, "defragment %s at start", server->store_dir);
+}
+
+/* With --force-new-cluster the log ends with this member alone, and is read again. */
+static int stand_alone(struct server *server, const struct raft_snapshot_mark *mark,
+                       struct wal_contents *contents, struct err *err)
+{
+    const struct wal_options options = wal_options_of(server);
+    bool is_changed = false;
+    if (!server->config->force_new_cluster) {
+        return 0;
+    }
+    int rc = force_new_cluster(server, contents, &is_changed, err);
+    if (rc != 0 || !is_changed) {
+        return rc;
+    }
+    wal_contents_free(contents);
+    *contents = (struct wal_contents){0};
+    wal_close(server->wal);
+    server->wal = NULL;
+    rc = wal_open(&options, mark, &server->wal, contents, err);
+    if (rc == 0 && contents->mark.index == mark->index) {
+        contents->mark = *mark;
+    }
+    return rc;
+}
+
 static int restart(struct server *server, struct err *err)
 {
     struct raft_snapshot_mark mark;
@@ -388,6 +441,9 @@ static int restart(struct server *server, struct err *err)
         rc = state_open(server, err);
     }
     if (rc == 0) {
+        rc = defragment_first(server, err);
+    }
+    if (rc == 0) {
         rc = check_suspect(server, &contents, err);
     }
     if (rc == 0) {
@@ -395,6 +451,9 @@ static int restart(struct server *server, struct err *err)
     }
     if (rc == 0) {
         rc = check_position(server, &contents, err);
+    }
+    if (rc == 0) {
+        rc = stand_alone(server, &mark, &contents, err);
     }
     if (rc == 0) {
         rc = adopt_finish(server->disk, server->member_dir, err);

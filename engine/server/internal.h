@@ -58,6 +58,7 @@
 /* Slack of the map over the quota, so that deletes and compaction work when it is full. */
 #define MAP_SLACK_BYTES         (512ull * 1024 * 1024)
 #define COMPACT_KEYS_PER_TURN   1000u
+#define COMPACT_REST_MS         1u /* between two turns */
 #define HASH_RECORDS_PER_SLICE  10000u
 #define STREAM_UNSENT_BYTES_MAX (1024u * 1024u)
 /* Answers in memory that clients have not taken, all together. Beyond it a connection that holds
@@ -72,6 +73,7 @@
 /* Slices of history that are read for watches before other work has its turn. */
 #define STREAM_PULLS_PER_TURN 16u
 #define PEER_VERSION_POLL_MS  4000u
+#define NS_PER_MS             UINT64_C(1000000)
 
 struct server;
 struct request;
@@ -306,7 +308,8 @@ struct server {
     struct list snapshot_jobs;
     uint32_t snapshot_jobs_count;
     bool installing;
-    bool suspect; /* the log was damaged at start and not proved since */
+    uint32_t defragmenting; /* that run */
+    bool suspect;           /* the log was damaged at start and not proved since */
     struct persist_job *persist_later, *persist_later_last; /* until a snapshot is recorded */
     struct install_job *install;
     char *arrived_path;

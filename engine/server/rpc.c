@@ -328,9 +328,26 @@ static void io_on_start(void *ctx, struct grpc_call *call)
                          grpc_call_method(call)->kind != GRPC_UNARY);
 }
 
+static void warn_of_slow_call(const struct server *server, const struct grpc_call *call,
+                              enum grpc_code code)
+{
+    const uint64_t limit_ns = (uint64_t)server->config->warning_unary_ms * NS_PER_MS;
+    uint64_t took_ns = server->clock->monotonic_ns(server->clock->ctx) - grpc_call_started_ns(call);
+    if (took_ns > limit_ns) {
+        LOG_WARN("request stats", LOG_DURATION("time spent", took_ns),
+                 LOG_STR("remote", grpc_call_peer_address(call)),
+                 LOG_STR("response type", grpc_call_method(call)->path),
+                 LOG_STR("code", grpc_code_name(code)));
+    }
+}
+
 static void io_on_finished(void *ctx, struct grpc_call *call, enum grpc_code code)
 {
+    const struct server *server = ctx;
     rpc_metrics_finished((enum rpc_method)grpc_call_method(call)->id, code);
+    if (server->config->warning_unary_ms > 0 && grpc_call_method(call)->kind == GRPC_UNARY) {
+        warn_of_slow_call(server, call, code);
+    }
     if (grpc_call_method(call)->kind != GRPC_UNARY && grpc_call_method(call)->id != RPC_SNAPSHOT) {
         /* The last word about this call, behind all its messages: what they opened is closed. */
         post_notice(ctx, grpc_call_handle(call), 0, state_canceled);
@@ -448,6 +465,12 @@ void replies_drop(struct server *server)
     server->replies_last = NULL;
 }
 
+/* What a flag says; 0, which means the default, for nothing. */
+static uint64_t milliseconds(int64_t flag)
+{
+    return flag > 0 ? (uint64_t)flag : 0;
+}
+
 void io_rpc_start(struct server *server)
 {
     static struct grpc_method methods[RPC_COUNT];
@@ -470,6 +493,9 @@ void io_rpc_start(struct server *server)
         .on_cancel = io_on_cancel,
         .on_drained = io_on_drained,
         .on_finished = io_on_finished,
+        .ping_min_interval_ms = milliseconds(server->config->keepalive_min_ms),
+        .keepalive_interval_ms = milliseconds(server->config->keepalive_interval_ms),
+        .keepalive_timeout_ms = milliseconds(server->config->keepalive_timeout_ms),
     };
     server->grpc = grpc_server_new(&config);
 }

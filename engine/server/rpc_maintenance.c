@@ -197,6 +197,7 @@ static void defragment_done(void *ctx)
     struct buf body;
     buf_init(&body, BUF_NO_LIMIT);
     metric_set(&METRIC_DEFRAG_INFLIGHT, 0);
+    job->server->defragmenting--;
     metric_observe(&METRIC_DEFRAG_SECONDS,
                    job->server->clock->monotonic_ns(job->server->clock->ctx) - job->start_ns);
     if (job->code != 0) {
@@ -230,6 +231,7 @@ void rpc_defragment(struct server *server, struct request *request)
     job->request = request;
     job->start_ns = server->clock->monotonic_ns(server->clock->ctx);
     metric_set(&METRIC_DEFRAG_INFLIGHT, 1);
+    server->defragmenting++;
     loop_post(server->store_worker.loop, store_defragment, job);
 }
 
@@ -268,6 +270,15 @@ void transfer_check(struct server *server)
 
 /* ---- grpc.health.v1 ---- */
 
+/* Calls are served while the store is defragmented; a gate lets clients go elsewhere even so. */
+static Grpc__Health__V1__HealthCheckResponse__ServingStatus
+health_status(const struct server *server)
+{
+    return server->defragmenting > 0 && server->config->features[FEATURE_STOP_GRPC_ON_DEFRAG]
+               ? GRPC__HEALTH__V1__HEALTH_CHECK_RESPONSE__SERVING_STATUS__NOT_SERVING
+               : GRPC__HEALTH__V1__HEALTH_CHECK_RESPONSE__SERVING_STATUS__SERVING;
+}
+
 void rpc_health_check(struct server *server, struct request *request)
 {
     const Grpc__Health__V1__HealthCheckRequest *asked =
@@ -277,7 +288,7 @@ void rpc_health_check(struct server *server, struct request *request)
         request_fail_text(server, request, GRPC_NOT_FOUND, "unknown service");
         return;
     }
-    response.status = GRPC__HEALTH__V1__HEALTH_CHECK_RESPONSE__SERVING_STATUS__SERVING;
+    response.status = health_status(server);
     request_reply_message(server, request, &response.base);
 }
 
@@ -288,7 +299,7 @@ void rpc_health_list(struct server *server, struct request *request)
         GRPC__HEALTH__V1__HEALTH_LIST_RESPONSE__STATUSES_ENTRY__INIT;
     Grpc__Health__V1__HealthListResponse__StatusesEntry *entries[] = {&entry};
     Grpc__Health__V1__HealthCheckResponse serving = GRPC__HEALTH__V1__HEALTH_CHECK_RESPONSE__INIT;
-    serving.status = GRPC__HEALTH__V1__HEALTH_CHECK_RESPONSE__SERVING_STATUS__SERVING;
+    serving.status = health_status(server);
     entry.value = &serving; /* of the server as a whole, whose name is "" */
     response.statuses = entries;
     response.n_statuses = 1;

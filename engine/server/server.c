@@ -263,6 +263,7 @@ static int open_port(struct server *server, const struct config_urls *texts,
     config.resolver = server->resolver;
     config.urls = urls;
     config.url_count = texts->count;
+    config.reuse_port = server->config->reuse_port;
     return port_open(&config, out_port, err);
 }
 
@@ -325,6 +326,7 @@ static void io_start_now(void *ctx)
         .self_peer_urls = buf_cstr(&urls),
         .snap_dir = server->snap_dir,
         .disk = server->disk,
+        .read_timeout_ms = (uint64_t)server->config->raft_read_timeout_ms,
         .ctx = server,
         .on_message = io_on_message,
         .on_snapshot = io_on_snapshot,
@@ -443,7 +445,8 @@ static void state_start_now(void *ctx)
     bootstrap_link_known(server);
     effects_run(server); /* what was committed is applied: a new cluster learns its members so */
     /* Alone, there is nobody to wait for: elect at once. */
-    if (server->conf_state.voter_count == 1 && server->conf_state.voters[0] == server->member_id) {
+    if (!server->config->no_election_tick_advance && server->conf_state.voter_count == 1 &&
+        server->conf_state.voters[0] == server->member_id) {
         raft_campaign(server->raft);
     }
 }
@@ -640,6 +643,10 @@ int server_run(const struct server_config *config, int *out_signal, struct err *
     if (config->unsafe_no_fsync) {
         LOG_WARN("--unsafe-no-fsync: a crash of this machine LOSES writes that clients were told "
                  "are done");
+    }
+    if (config->force_new_cluster) {
+        LOG_WARN("--force-new-cluster: this member goes on alone with what it holds; the others "
+                 "must never come back");
     }
     if (rc == 0) {
         rc = server_start(server, err);

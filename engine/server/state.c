@@ -167,7 +167,9 @@ static void compact_some(struct server *server)
     if (mvcc_compact_slice(server->mvcc, server->batch, keys)) {
         batch_cut_then(server, finish_compaction, NULL);
     } else {
-        loop_timer_set(&server->compact_timer, 1); /* let others have their turn */
+        const int64_t rest_ms = server->config->compaction_sleep_ms;
+        loop_timer_set(&server->compact_timer, /* let others have their turn */
+                       rest_ms > 0 ? (uint64_t)rest_ms : COMPACT_REST_MS);
     }
 }
 
