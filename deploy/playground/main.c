@@ -69,13 +69,23 @@ static int take_images(int argc, char **argv, struct options *options, struct er
 static int read_options(int argc, char **argv, struct options *options)
 {
     struct flag flags[] = {
-        {"dir", FLAG_STRING, &options->dir, "folder of the state, made when absent", "Flags", false,
-         false},
-        {"kubeconfig", FLAG_STRING, &options->kubeconfig, "file to write for kubectl", NULL, false,
-         false},
-        {"port", FLAG_INT, &options->port, "port on 127.0.0.1 (0: any free one)", NULL, false,
-         false},
-        {"nodes", FLAG_INT, &options->nodes, "how many nodes there are", NULL, false, false},
+        {.name = "dir",
+         .type = FLAG_STRING,
+         .target = &options->dir,
+         .help = "folder of the state, made when absent",
+         .group = "Flags"},
+        {.name = "kubeconfig",
+         .type = FLAG_STRING,
+         .target = &options->kubeconfig,
+         .help = "file to write for kubectl"},
+        {.name = "port",
+         .type = FLAG_INT,
+         .target = &options->port,
+         .help = "port on 127.0.0.1 (0: any free one)"},
+        {.name = "nodes",
+         .type = FLAG_INT,
+         .target = &options->nodes,
+         .help = "how many nodes there are"},
     };
     struct err err = {""};
     int rest;
