@@ -138,10 +138,14 @@ def sorted_output(out, how, by):
 # ---- masks ----
 
 LEFT = [(r"remaining\(\d+s\)", "remaining(left)"), (r'"ttl":[1-9]\d*', '"ttl":"left"'), (r'"TTL" : [1-9]\d*', '"TTL" : left')]
+BAR = (r"(?s)\r?[^\n]*(\[[=>_-]*\]|\d+ / \d+ +[\d.]+%)[^\n]*\n?", "")
 SPEED = [(r"(PASS|FAIL): Throughput (is )?(too low: )?\d+ writes/s", "throughput"),
          (r"(PASS|FAIL): Slowest request took (too long: )?[\d.]+s", "slowest"),
          (r"(PASS|FAIL): Stddev (is )?(too high: )?[\d.]+s", "deviation"), (r"\n(PASS|FAIL)\n", "\nverdict\n"),
          (r"(?s)^.*?throughput", "throughput")]
+INFO = [(r"(?m)^\{\"level\":\"info\".*\n", ""), (r"(?m)^\d{4}-\d\d-\d\d .*\n", "")]
+AGAIN = [(r'"attempt":\d+', '"attempt":"n"'),
+         (r"(?m)^(\{.*not supported for learner.*\n)(\{.*not supported for learner.*\n)+", r"\1")]
 MEMORY = [(r": [\d.]+ MB", ": some MB")]
 DB_SIZE = [(r"[\d.]+ [kM]B", "some kB")]
 
@@ -323,7 +327,7 @@ def leases():
               finish("alive", signals.SIGINT), formats("get", "l/1", only=FORMATS[:4]),
               run("put", "l/2", "2", "--lease=$lease"), run("put", "l/2", "3", "--ignore-lease"),
               run("get", "l/2", "-w", "json"), run("put", "l/2", "3"), run("get", "l/2", "-w", "json"),
-              run("lease", "list", "more"), formats("lease", "revoke", "$lease"), run("get", "l/", "--prefix"),
+              formats("lease", "revoke", "$lease"), run("get", "l/", "--prefix"),
               run("lease", "revoke", "77"), run("lease", "revoke", "zz"), run("lease", "revoke"),
               run("put", "l/9", "1", "--lease=$lease"), run("put", "l/8", "1", "--lease=77", "-w", "json"),
               run("lease", "grant", "2", save={"short": grant}), run("put", "s", "1", "--lease=$short"),
@@ -336,7 +340,8 @@ def lease_lists():
     grant = r"lease ([0-9a-f]+) granted"
     return Group("lease-lists", [formats("lease", "list"), run("lease", "grant", "100", save={"one": grant}),
                                  formats("lease", "list"), run("lease", "grant", "5000", save={"two": grant}),
-                                 run("lease", "grant", "300000", save={"three": grant}), formats("lease", "list")])
+                                 run("lease", "grant", "300000", save={"three": grant}), formats("lease", "list"),
+                                 run("lease", "list", "more")])
 
 
 def locks():
@@ -358,11 +363,12 @@ def locks():
 
 
 def endpoints(version):
+    panics = {"masks": [(r"(?s)^panic: .*$", "the client panics")]}
     return Group("endpoints", [
         formats("endpoint", "health"), formats("endpoint", "status"), formats("endpoint", "health", "--cluster"),
         formats("endpoint", "status", "--cluster"), run("put", "k", "v"), formats("endpoint", "hashkv"),
         formats("endpoint", "hashkv", "--cluster"), run("endpoint", "nothing"), run("endpoint", "status", "more"),
-        formats("alarm", "list"), formats("alarm", "disarm"), run("alarm", "list", "more"), run("alarm", "disarm", "x"),
+        formats("alarm", "list", **panics), formats("alarm", "disarm", **panics), run("alarm", "list", "more"), run("alarm", "disarm", "x"),
         formats("member", "list"), run("member", "list", "--hex"), run("member", "list", "-w", "json", "--hex"),
         run("member", "list", "more"), run("move-leader", "$m1.id"), run("move-leader", "77"), run("move-leader"),
         run("move-leader", "zz"), run("endpoint", "health", at="m1,m1"),
@@ -372,14 +378,15 @@ def endpoints(version):
 
 
 def quota():
+    panics = {"masks": [(r"(?s)^panic: .*$", "the client panics")]}
     return Group("quota", [
         run("put", "small", "1"), run("put", "big0", stdin="x" * 1_400_000), call(lambda side: quorate.time.sleep(1)),
         run("put", "big5", stdin="x" * 1_400_000), run("put", "big5", "x"),
-        formats("alarm", "list"), run("endpoint", "health"), run("endpoint", "health", "-w", "json"),
+        formats("alarm", "list", **panics), run("endpoint", "health"), run("endpoint", "health", "-w", "json"),
         run("endpoint", "status", "-w", "json"), run("lease", "grant", "10"), run("get", "small"),
         run("txn", stdin="\nput x 1\n\n\n"), run("txn", stdin="\nget small\n\n\n"), run("del", "big0"),
         run("del", "big", "--prefix"), run("get", "small", "-w", "json"), run("compaction", "4"), run("defrag"),
-        formats("alarm", "disarm"), run("alarm", "list"), run("put", "big5", "x"), run("endpoint", "health"),
+        formats("alarm", "disarm", **panics), run("alarm", "list"), run("put", "big5", "x"), run("endpoint", "health"),
     ], flags={"quota-backend-bytes": "2000000"})
 
 
@@ -398,7 +405,7 @@ def members_of_one():
         run("member", "add", "learner", "--learner", urls, save=add, sort="peerURLs"),
         formats("member", "list", sort="peerURLs", only=FORMATS[:4]),
         run("member", "add", "another", "--learner", "--peer-urls=http://127.0.0.1:21791"),
-        run("member", "add", "again", "--learner", urls), run("member", "promote", "$added"),
+        call(lambda side: quorate.time.sleep(1.1)), run("member", "add", "again", "--learner", urls), run("member", "promote", "$added"),
         run("move-leader", "$added"),
         run("member", "update", "$added", "--peer-urls=http://127.0.0.1:21792"), run("member", "list", sort="peerURLs"),
         run("member", "update", "$added", "--peer-urls=$m1.peer"),
@@ -436,15 +443,15 @@ def learners(version):
         run("endpoint", "status", at="m1,m2,m3"), run("move-leader", "$m1.id", at="all"),
         run("get", "k", at="m2", until="v"), call(join),
         run("member", "add", "m4", "--learner", "--peer-urls=$m4.peer", save={"added": r"Member +([0-9a-f]+) added"},
-            sort="peerURLs", until="added as learner"),
+            sort="peerURLs", until="added"),
         run("member", "promote", "$added"), call(start_joined),
         run("endpoint", "status", "-w", "json", at="m4",
             until='"isLearner":true' + ("" if version == "3.4" else '.*"storageVersion":"3.6.0"')),
-        run("get", "k", at="m4", masks=[(r'"attempt":\d+', '"attempt":"n"')]), run("get", "k", "--consistency=s", at="m4"),
-        run("put", "k", "v", at="m4"), run("member", "list", at="m4", masks=[]), run("move-leader", "$added"),
-        run("member", "list", sort="peerURLs"), run("member", "promote", "$added", until="promoted"),
-        run("member", "promote", "$added"), run("member", "list", sort="peerURLs"), run("put", "k", "w", at="m4"),
-        run("get", "k", at="m4"), run("member", "remove", "$added", at="m2"), call(gone), run("member", "list"),
+        run("get", "k", at="m4", masks=AGAIN), run("get", "k", "--consistency=s", at="m4"),
+        run("put", "k", "v", at="m4", masks=AGAIN), run("member", "list", at="m4", masks=AGAIN), run("move-leader", "$added"),
+        run("member", "list", sort="peerURLs"), run("member", "promote", "$added", until="promoted in"),
+        run("member", "promote", "$added"), run("member", "list", sort="peerURLs"), run("put", "k", "w", at="m4", until="OK"),
+        run("get", "k", at="m4", masks=AGAIN), run("member", "remove", "$added", at="m2"), call(gone), run("member", "list"),
         run("member", "update", "$m3.id", "--peer-urls=$m3.peer,http://127.0.0.1:21793"), run("member", "list"),
         run("member", "update", "$m3.id", "--peer-urls=$m2.peer"), formats("defrag", at="m1,m2,m3", only=("simple",)),
         run("defrag", "--cluster", sort="line"),
@@ -494,7 +501,7 @@ def access():
                     ["alarm", "list"], ["alarm", "disarm"], ["snapshot", "save", "$dir/denied"], ["move-leader", "77"],
                     ["member", "remove", "77"], ["lease", "list"], ["auth", "disable"], ["watch", "other"],
                     ["endpoint", "health"], ["lease", "revoke", "77"], ["lease", "timetolive", "77"]):
-        masks = [(r"[^\n]*snapshot[^\n]*\.part[^\n]*\n", "")] if command[0] == "snapshot" else []
+        masks = INFO if command[0] == "snapshot" else []
         if command[0] == "watch":
             steps += [run(*command, al), run(*command)]
         else:
@@ -528,7 +535,7 @@ def snapshots(version):
         import os  # pylint: disable=import-outside-toplevel
         size = os.path.getsize(side.dir + "/a.db")
         return (0, f"size % 512 = {size % 512}".encode(), b"")
-    log = [(r"(?m)^\{\"level\":\"info\".*\n", ""), (r"(?m)^\d{4}-\d\d-\d\d .*\n", "")]
+    log = INFO
     steps = [[run("put", f"s/{i}", "x" * i) for i in range(20)], run("del", "s/3"),
              run("snapshot", "save", "$dir/a.db", masks=log), call(file_of),
              run("snapshot", "save", masks=log), run("snapshot", "save", "/nothing/here", masks=log),
@@ -582,12 +589,12 @@ def checks():
     return [Group("check-perf", [
         run("check", "perf", "--load=s", "--prefix=/p/", "--auto-compact", "--auto-defrag", any_code=True,
             masks=SPEED + [(r"(?m)^Compact(ing|ed) with revision .*$", "compaction"),
-                           (r"(?s)\r?[^\n]*\[[=>_-]*\][^\n]*\n?", "")]),
+                           BAR]),
         run("get", "/p/", "--prefix"), run("endpoint", "health")]), Group("check-scale", [
             run("check", "perf", "--load=nothing"), run("check", "datascale", "--load=nothing"), run("put", "/d/x", "1"),
             run("check", "datascale", "--prefix=/d/"), run("del", "/d/x"),
             run("check", "datascale", "--load=s", "--prefix=/d/", "--auto-compact", "--auto-defrag",
-                masks=MEMORY + [(r"(?s)\r?[^\n]*\[[=>_-]*\][^\n]*\n?", "")]),
+                masks=MEMORY + [BAR]),
             run("get", "/d/", "--prefix"), run("check")])]
 
 

@@ -258,6 +258,7 @@ def fields_of(step, result, names):
         err = re.sub(pattern.encode(), name.encode(), err)
     if step.sort:
         out = cases.sorted_output(out, step.how(), step.sort)
+        err = cases.sorted_output(err, step.how(), step.sort) if step.sort == "line" else err
     fields = [("exit code", str(code) if not step.any_code else "<code>")]
     fields += compare.fields_of_output(out, step.how(), names)
     return fields + compare.fields_of_errors(err, names)
