@@ -210,6 +210,8 @@ void mvcc_stats_read(const struct mvcc *mvcc, struct mvcc_stats *out_stats)
         .live_count = mvcc->index.live,
         .index_bytes = mvcc->entry_bytes + mvcc->index.node_bytes,
         .tail_bytes = mvcc->tail.bytes,
+        .put_bytes = mvcc->put_bytes,
+        .compacted_count = mvcc->compacted_count,
     };
 }
 

@@ -60,6 +60,8 @@ struct mvcc_stats {
     uint64_t live_count;
     size_t index_bytes;
     size_t tail_bytes;
+    uint64_t put_bytes;       /* of keys and values, since mvcc_open */
+    uint64_t compacted_count; /* revisions that compactions removed, since mvcc_open */
 };
 void mvcc_stats_read(const struct mvcc *mvcc, struct mvcc_stats *out_stats);
 

@@ -32,11 +32,18 @@ bool mvcc_compacting(const struct mvcc *mvcc)
     return mvcc->compact_target != 0;
 }
 
+struct removal {
+    struct store_batch *batch;
+    uint64_t count;
+};
+
 static void remove_revision(void *ctx, struct revision revision)
 {
+    struct removal *removal = ctx;
     uint8_t key[REVISION_KEY_BYTES_MAX];
     size_t size = revision_encode(revision, key);
-    store_batch_remove(ctx, STORE_KEY, bytes_of(key, size));
+    removal->count++;
+    store_batch_remove(removal->batch, STORE_KEY, bytes_of(key, size));
 }
 
 static void finish(struct mvcc *mvcc, struct store_batch *batch)
@@ -82,6 +89,7 @@ bool mvcc_compact_slice(struct mvcc *mvcc, struct store_batch *batch, size_t key
         return false;
     }
     struct gone gone = {0};
+    struct removal removal = {batch, 0};
     struct btree_cursor cursor;
     btree_seek(&mvcc->index, buf_bytes(&mvcc->compact_next), &cursor);
     struct key_entry *entry = btree_next(&cursor);
@@ -90,7 +98,7 @@ bool mvcc_compact_slice(struct mvcc *mvcc, struct store_batch *batch, size_t key
             continue;
         }
         size_t before = key_entry_bytes(entry);
-        if (key_entry_compact(entry, mvcc->compact_target, remove_revision, batch)) {
+        if (key_entry_compact(entry, mvcc->compact_target, remove_revision, &removal)) {
             gone_add(&gone, entry);
         }
         mvcc->entry_bytes -= before - key_entry_bytes(entry);
@@ -100,6 +108,7 @@ bool mvcc_compact_slice(struct mvcc *mvcc, struct store_batch *batch, size_t key
         (void)buf_append(&mvcc->compact_next, entry->key, entry->key_size);
     }
     gone_carry_out(mvcc, &gone);
+    mvcc->compacted_count += removal.count;
     if (entry != NULL) {
         return false;
     }

@@ -29,6 +29,7 @@ struct mvcc {
     /* the running compaction */
     int64_t compact_target;  /* 0: none */
     struct buf compact_next; /* where the next slice starts */
+    uint64_t compacted_count, put_bytes;
     struct mvcc_pinned *pins;
     size_t pin_count;
     size_t pin_capacity;

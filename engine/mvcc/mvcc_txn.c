@@ -63,6 +63,7 @@ void mvcc_txn_put(struct mvcc *mvcc, struct bytes key, struct bytes value, int64
     struct key_entry *entry = btree_find(&mvcc->index, key);
     bool was_live = entry != NULL && key_entry_live(entry);
     int64_t main = mvcc->revision + 1;
+    mvcc->put_bytes += key.size + value.size;
     struct keyvalue kv = {
         .key = key,
         .create_revision = was_live ? entry->meta.create_revision : main,

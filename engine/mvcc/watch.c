@@ -46,6 +46,11 @@ void watch_hub_set_term(struct watch_hub *hub, uint64_t raft_term)
     hub->header.raft_term = raft_term;
 }
 
+uint64_t watch_hub_events(const struct watch_hub *hub)
+{
+    return hub->event_count;
+}
+
 void watch_hub_stats(const struct watch_hub *hub, struct watch_stats *out_stats)
 {
     *out_stats = (struct watch_stats){

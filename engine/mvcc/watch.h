@@ -87,6 +87,9 @@ struct watch_stats {
     size_t slow_count; /* watchers that have events to send */
     size_t cache_bytes;
 };
+
+/* Events in all answers that were pulled so far. */
+uint64_t watch_hub_events(const struct watch_hub *hub);
 void watch_hub_stats(const struct watch_hub *hub, struct watch_stats *out_stats);
 
 /* ---- streams ---- */

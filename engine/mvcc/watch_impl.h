@@ -145,6 +145,7 @@ struct watch_hub {
     size_t stream_count;
     size_t watcher_count;
     size_t busy_count;
+    uint64_t event_count; /* written into answers */
 };
 
 /* State changes, each the only place of its kind. */

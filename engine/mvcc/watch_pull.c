@@ -71,6 +71,7 @@ static int run_write(const struct watcher *watcher, struct event_run *run, int64
         watch_response_event(&response, wire);
     }
     watch_response_end(&response);
+    hub->event_count += run->count;
     return 0;
 }
 

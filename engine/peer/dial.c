@@ -41,11 +41,13 @@ static bool dial_read(struct dial *dial)
         at += used;
         if (!beat &&
             message.type != RAFT_MSG_SNAP) { /* those come with a database, or not at all */
+            peer_stats_received(&dial->peer->stats, message.type, loop_clock_ns());
             transport->config.on_message(transport->config.ctx, &message);
         }
         raft_message_clear(&message);
     }
     buf_consume(&dial->unread, at);
+    peer_stat_add(&dial->peer->stats, PEER_RECEIVED_BYTES, (int64_t)at);
     return rc == E_AGAIN;
 }
 
@@ -86,6 +88,7 @@ static void on_body(void *ctx, struct bytes part)
         return;
     }
     if (buf_append(&dial->unread, part.data, part.size) != 0 || !dial_read(dial)) {
+        peer_stat_add(&dial->peer->stats, PEER_RECEIVED_FAILURES, 1);
         LOG_WARN("a peer's stream cannot be read, it is opened again",
                  LOG_HEX("remote-peer-id", dial->peer->id));
         http1_client_cancel(dial->client);

@@ -9,6 +9,7 @@
 #include "base/net/http1client.h"
 #include "engine/peer/codec.h"
 #include "engine/peer/peer.h"
+#include "engine/peer/stats.h"
 
 #define PEERS_MAX                 64u
 #define PEER_STRANGERS_MAX        8u /* known by their own word alone; members always have room */
@@ -65,6 +66,7 @@ struct peer {
     uint64_t active_since_ms;
     bool was_there;    /* a stream was up since the last time that it was gone */
     uint32_t refusals; /* connections that were refused, one after the other */
+    struct peer_stats stats;
 };
 
 /* A request of the peer port that this module answers; http1_user. */
@@ -88,6 +90,7 @@ struct peer_transport {
     uint32_t stranger_count;
     uint32_t receive_count;
     uint64_t receive_number; /* of the last snapshot that came in: part of its temporary name */
+    struct metric saved_seconds, synced_seconds; /* of snapshots that came in */
 };
 
 /* Headers of every request to a peer; ids is room for their texts. */

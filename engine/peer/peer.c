@@ -27,6 +27,7 @@ struct peer_transport *peer_transport_new(const struct peer_transport_config *co
     transport->config.self_peer_urls = transport->texts[2] = str_dup(config->self_peer_urls);
     transport->config.snap_dir = transport->texts[3] = str_dup(config->snap_dir);
     map_init(&transport->peers);
+    peer_snapshot_stats_start(&transport->saved_seconds, &transport->synced_seconds);
     loop_timer_init(config->loop, &transport->beat, on_beat, transport);
     loop_timer_set(&transport->beat, transport->config.read_timeout_ms / 3);
     return transport;
@@ -56,6 +57,7 @@ static void peer_free(struct peer *peer)
     snapshot_send_free(peer);
     clear_urls(peer);
     peer->transport->stranger_count -= peer->is_stranger ? 1 : 0;
+    peer_stats_stop(&peer->stats);
     mem_free(peer);
 }
 
@@ -94,6 +96,8 @@ void peer_transport_free(struct peer_transport *transport)
     }
     peer_remove_all(transport);
     map_free(&transport->peers);
+    metric_unregister(&transport->saved_seconds);
+    metric_unregister(&transport->synced_seconds);
     loop_timer_cancel(&transport->beat);
     for (size_t i = 0; i < ARRAY_COUNT(transport->texts); i++) {
         mem_free(transport->texts[i]);
@@ -123,6 +127,7 @@ static void peer_start(struct peer_transport *transport, uint64_t id, const char
     peer->is_stranger = is_stranger;
     transport->stranger_count += is_stranger ? 1 : 0;
     list_init(&peer->pipeline_queue);
+    peer_stats_start(&peer->stats, transport->config.self_id, id);
     for (uint32_t i = 0; i < url_count; i++) {
         peer->urls[peer->url_count++] = str_dup(urls[i]);
     }
@@ -213,9 +218,12 @@ void peer_refresh_active(struct peer *peer)
                   peer->out[STREAM_MESSAGE] != NULL && peer->out[STREAM_MSGAPP] != NULL;
     if (active && peer->active_since_ms == 0) {
         peer->active_since_ms = loop_now_ms(peer->transport->config.loop);
+        peer_stat_add(&peer->stats, PEER_ACTIVE, 1);
         LOG_INFO("peer became active", LOG_HEX("peer-id", peer->id));
     } else if (!active && peer->active_since_ms != 0) {
         peer->active_since_ms = 0;
+        peer_stat_add(&peer->stats, PEER_ACTIVE, -1);
+        peer_stat_add(&peer->stats, PEER_DISCONNECTED, 1);
         LOG_WARN("peer became inactive (message send to peer failed)",
                  LOG_HEX("peer-id", peer->id));
         peer_report_unreachable(peer);
@@ -265,6 +273,7 @@ static bool stream_send(struct peer *peer, enum stream_kind kind,
     }
     uint8_t *data = buf_take(&out, &size);
     http1_respond_write_take(request, data, size);
+    peer_stat_add(&peer->stats, PEER_SENT_BYTES, (int64_t)size);
     return true;
 }
 
@@ -272,10 +281,12 @@ static void send_one(struct peer *peer, const struct raft_message *message)
 {
     enum stream_kind kind = message->type == RAFT_MSG_APP ? STREAM_MSGAPP : STREAM_MESSAGE;
     bool full;
+    peer_stats_sent(&peer->stats, message->type, loop_clock_ns());
     if (stream_send(peer, kind, message, &full)) {
         return;
     }
     if (full) {
+        peer_stat_add(&peer->stats, PEER_SENT_FAILURES, 1);
         peer_report_unreachable(peer); /* Raft sends again what matters */
     } else {
         pipeline_send(peer, message);

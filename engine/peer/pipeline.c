@@ -13,6 +13,7 @@ static void on_answer(void *ctx, const struct http1_client_answer *answer)
     if (answer->status == 403 || answer->status == 410) {
         peer_report_removed(peer);
     } else if (answer->status >= 300) {
+        peer_stat_add(&peer->stats, PEER_SENT_FAILURES, 1);
         peer_report_unreachable(peer);
     }
 }
@@ -35,6 +36,7 @@ static void on_done(void *ctx, int code, const char *text)
     (void)text;
     peer->pipeline_busy = false;
     if (code != 0) {
+        peer_stat_add(&peer->stats, PEER_SENT_FAILURES, 1);
         /* Old messages help nobody once the peer is back: Raft starts again from what it has then.
          */
         drop_queue(peer);
@@ -72,6 +74,8 @@ static void pipeline_next(struct peer *peer)
         .total_timeout_ms = PEER_PIPELINE_TIMEOUT_MS,
     };
     peer->pipeline_busy = http1_client_start(peer->pipeline, &exchange) == 0;
+    peer_stat_add(&peer->stats, PEER_SENT_BYTES,
+                  peer->pipeline_busy ? (int64_t)exchange.body.size : 0);
     buf_free(&posted->body);
     mem_free(posted);
 }
@@ -81,6 +85,7 @@ void pipeline_send(struct peer *peer, const struct raft_message *message)
     size_t size = raftpb_message_size(message);
     if (peer->pipeline_count >= PEER_PIPELINE_QUEUE_MAX ||
         peer->pipeline_bytes + size > PEER_SEND_QUEUE_BYTES_MAX) {
+        peer_stat_add(&peer->stats, PEER_SENT_FAILURES, 1);
         peer_report_unreachable(peer);
         return;
     }

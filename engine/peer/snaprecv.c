@@ -22,10 +22,46 @@ struct snapshot_receive {
     char *path;
     uint64_t file_bytes;
     bool failed;
+    bool done;                  /* it is whole */
+    struct peer_stats *counted; /* among those that arrive of this peer */
+    uint64_t start_ns;
 };
+
+/* Of whom it comes from, as it is now; NULL: nobody we know. */
+static struct peer_stats *sender_stats(const struct snapshot_receive *receive)
+{
+    struct peer *peer =
+        receive->has_message ? peer_find(receive->transport, receive->message.from) : NULL;
+    return peer == NULL ? NULL : &peer->stats;
+}
+
+static void count_begin(struct snapshot_receive *receive)
+{
+    receive->counted = sender_stats(receive);
+    if (receive->counted != NULL) {
+        peer_stat_add(receive->counted, PEER_SNAPSHOT_RECEIVING, 1);
+    }
+}
+
+static void count_end(const struct snapshot_receive *receive)
+{
+    struct peer_stats *stats = sender_stats(receive);
+    if (stats == NULL || stats != receive->counted) {
+        return; /* its counts went with its link */
+    }
+    peer_stat_add(stats, PEER_SNAPSHOT_RECEIVING, -1);
+    peer_stat_add(stats, receive->done ? PEER_SNAPSHOT_RECEIVED : PEER_SNAPSHOT_RECEIVE_FAILURES,
+                  1);
+    peer_stat_add(stats, PEER_RECEIVED_BYTES, (int64_t)receive->file_bytes);
+    if (receive->done) {
+        peer_stat_observe(stats, PEER_SNAPSHOT_RECEIVE_SECONDS,
+                          loop_clock_ns() - receive->start_ns);
+    }
+}
 
 void snapshot_receive_free(struct snapshot_receive *receive)
 {
+    count_end(receive);
     const struct disk_seam *disk = receive->transport->config.disk;
     if (receive->file != NULL) {
         disk->close(receive->file);
@@ -95,7 +131,10 @@ static int finish(struct snapshot_receive *receive)
     const char *dir = receive->transport->config.snap_dir;
     char *final_path =
         str_printf("%s/%016" PRIx64 ".snap.db", dir, receive->message.snapshot->index);
+    struct peer_transport *transport = receive->transport;
+    uint64_t start = loop_clock_ns();
     int rc = disk->sync(receive->file);
+    metric_observe(&transport->synced_seconds, loop_clock_ns() - start);
     if (rc == 0) {
         rc = disk->rename(disk->ctx, receive->path, final_path);
     }
@@ -105,6 +144,8 @@ static int finish(struct snapshot_receive *receive)
     if (rc == 0) {
         disk->close(receive->file);
         receive->file = NULL;
+        receive->done = true;
+        metric_observe(&transport->saved_seconds, loop_clock_ns() - receive->start_ns);
         LOG_INFO("received and saved database snapshot",
                  LOG_HEX("remote-snapshot-sender-id", receive->message.from),
                  LOG_U64("incoming-snapshot-index", receive->message.snapshot->index),
@@ -142,6 +183,7 @@ static void on_part(void *ctx, struct http1_request *request, struct bytes part,
             receive->failed = true;
             return;
         }
+        count_begin(receive);
         rc = open_file(receive);
         part = rest;
     }
@@ -167,6 +209,7 @@ void snapshot_receive_start(struct peer_transport *transport, struct http1_reque
     }
     struct snapshot_receive *receive = mem_zalloc(sizeof(*receive));
     receive->transport = transport;
+    receive->start_ns = loop_clock_ns();
     transport->receive_count++;
     buf_init(&receive->envelope, ENVELOPE_BYTES_MAX);
     taken->receive = receive;

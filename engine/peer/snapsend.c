@@ -19,6 +19,7 @@ struct snapshot_send {
     uint64_t left_bytes;
     int status;
     struct loop_timer stalled;
+    uint64_t start_ns;
 };
 
 static void send_free(struct snapshot_send *send)
@@ -40,6 +41,12 @@ static void send_end(struct snapshot_send *send, bool delivered)
     struct peer_transport *transport = peer->transport;
     uint64_t id = peer->id;
     peer->snapshot = NULL;
+    peer_stat_add(&peer->stats, PEER_SNAPSHOT_SENDING, -1);
+    peer_stat_add(&peer->stats, delivered ? PEER_SNAPSHOT_SENT : PEER_SNAPSHOT_SEND_FAILURES, 1);
+    if (delivered) {
+        peer_stat_observe(&peer->stats, PEER_SNAPSHOT_SEND_SECONDS,
+                          loop_clock_ns() - send->start_ns);
+    }
     send_free(send);
     LOG_INFO(delivered ? "sent database snapshot" : "failed to send database snapshot",
              LOG_HEX("remote-peer-id", id));
@@ -80,6 +87,7 @@ static void on_pipe(void *ctx, uint32_t events)
     }
     note_progress(send);
     send->left_bytes -= (uint64_t)size;
+    peer_stat_add(&send->peer->stats, PEER_SENT_BYTES, size);
     bool room = http1_client_write(send->client, chunk, (size_t)size);
     if (send->left_bytes == 0) {
         loop_remove(&send->readable);
@@ -171,6 +179,8 @@ void peer_send_snapshot(struct peer_transport *transport, struct raft_message *m
     note_progress(send);
     send->client = peer_client_new(peer);
     peer->snapshot = send;
+    send->start_ns = loop_clock_ns();
+    peer_stat_add(&peer->stats, PEER_SNAPSHOT_SENDING, 1);
     if (send->client == NULL || send_begin(send) != 0) {
         send_end(send, false);
     }

@@ -1,25 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Metrics under etcd's names: counters as things happen, gauges refreshed by the state thread. */
 #include "engine/server/metrics.h"
+#include "engine/server/metrics_define.h"
 
 #include <stdio.h>
 
 #include "engine/server/internal.h"
 #include "engine/server/process.h"
-
-#define COUNTER(n, h)                                                                              \
-    {                                                                                              \
-        .name = (n), .help = (h), .type = METRIC_COUNTER                                           \
-    }
-#define GAUGE(n, h)                                                                                \
-    {                                                                                              \
-        .name = (n), .help = (h), .type = METRIC_GAUGE                                             \
-    }
-#define DISK_HISTOGRAM(n, h)                                                                       \
-    {                                                                                              \
-        .name = (n), .help = (h), .type = METRIC_HISTOGRAM, .bounds = METRIC_BOUNDS_DISK,          \
-        .bound_count = 14                                                                          \
-    }
 
 struct metric METRIC_WAL_FSYNC_SECONDS = DISK_HISTOGRAM(
     "etcd_disk_wal_fsync_duration_seconds", "The latency distributions of fsync called by WAL.");
@@ -79,6 +66,10 @@ static struct metric revision_now =
     GAUGE("etcd_debugging_mvcc_current_revision", "The current revision of store.");
 static struct metric revision_compact =
     GAUGE("etcd_debugging_mvcc_compact_revision", "The revision of the last compaction in store.");
+static struct metric keys_compacted =
+    COUNTER("etcd_debugging_mvcc_db_compaction_keys_total", "Total number of db keys compacted.");
+static struct metric put_bytes = GAUGE("etcd_debugging_mvcc_total_put_size_in_bytes",
+                                       "The total size of put kv pairs seen by this member.");
 static struct metric keys_total = GAUGE("etcd_debugging_mvcc_keys_total", "Total number of keys.");
 static struct metric watchers =
     GAUGE("etcd_debugging_mvcc_watcher_total", "Total number of watchers.");
@@ -157,6 +148,8 @@ static struct metric *const ALL[] = {
     &revision_auth,
     &revision_now,
     &revision_compact,
+    &keys_compacted,
+    &put_bytes,
     &keys_total,
     &watchers,
     &watch_streams,
@@ -259,6 +252,8 @@ void metrics_refresh(struct server *server)
     metric_set(&revision_auth, (int64_t)auth_revision(server->auth));
     metric_set(&revision_now, mvcc_revision(server->mvcc));
     metric_set(&revision_compact, mvcc_compact_revision(server->mvcc));
+    metric_set(&keys_compacted, (int64_t)stats.compacted_count);
+    metric_set(&put_bytes, (int64_t)stats.put_bytes);
     metric_set(&keys_total, (int64_t)stats.live_count);
     metric_set(&tail_bytes, (int64_t)stats.tail_bytes);
     metric_set(&watchers, (int64_t)watch.watcher_count);

@@ -25,6 +25,10 @@ extern struct metric METRIC_HEALTH_FAILURE;
 extern struct metric METRIC_LEASE_TTL;
 extern struct metric METRIC_COMPACTION_LAST;
 extern struct metric METRIC_COMPACTION_MS;
+extern struct metric METRIC_COMPACTION_INDEX_PAUSE_MS;
+extern struct metric METRIC_COMPACTION_PAUSE_MS;
+extern struct metric METRIC_EVENTS_TOTAL;
+extern struct metric METRIC_PENDING_EVENTS; /* handed out and not taken by their clients */
 extern struct metric METRIC_DEFRAG_SECONDS;
 extern struct metric METRIC_DEFRAG_INFLIGHT;
 extern struct metric METRIC_SNAPSHOT_SECONDS;

@@ -3,17 +3,21 @@
  * Metrics of single pieces of work, under etcd's names: how long, how often, with which outcome.
  * Series with labels appear with their first observation, as Prometheus' client libraries do it.
  */
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "engine/server/internal.h"
 #include "engine/server/metrics.h"
+#include "engine/server/metrics_define.h"
 
 #define LABELS_MAX         96u
 #define APPLY_OPS_MAX      24u
 #define CLIENT_SERIES_MAX  16u /* versions are the clients' own words: no more of them are kept */
 #define CLIENT_VERSION_MAX 16u
 #define HEALTH_SERIES_MAX  8u
+#define KNOWN_PEERS_MAX    128u /* members over the life of the process; more of them are not shown \
+                                 */
 
 /* Doubling, as etcd lays its buckets out. */
 static const double BOUNDS_100US[] = {0.0001, 0.0002, 0.0004, 0.0008,  0.0016,  0.0032, 0.0064,
@@ -25,22 +29,10 @@ static const double BOUNDS_100MS[] = {0.1,  0.2,  0.4,  0.8,   1.6,   3.2,  6.4,
                                       12.8, 25.6, 51.2, 102.4, 204.8, 409.6};
 static const double BOUNDS_100[] = {100,   200,   400,   800,    1600,   3200,   6400,
                                     12800, 25600, 51200, 102400, 204800, 409600, 819200};
+static const double BOUNDS_HALF[] = {0.5, 1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096};
 static const double BOUNDS_1[] = {
     1,    2,    4,     8,     16,    32,     64,     128,    256,     512,     1024,    2048,
     4096, 8192, 16384, 32768, 65536, 131072, 262144, 524288, 1048576, 2097152, 4194304, 8388608};
-
-#define COUNTER(n, h)                                                                              \
-    {                                                                                              \
-        .name = (n), .help = (h), .type = METRIC_COUNTER                                           \
-    }
-#define GAUGE(n, h)                                                                                \
-    {                                                                                              \
-        .name = (n), .help = (h), .type = METRIC_GAUGE                                             \
-    }
-#define HISTOGRAM(n, h, b, c)                                                                      \
-    {                                                                                              \
-        .name = (n), .help = (h), .type = METRIC_HISTOGRAM, .bounds = (b), .bound_count = (c)      \
-    }
 
 struct metric METRIC_LEASE_TTL =
     HISTOGRAM("etcd_debugging_lease_ttl_total", "Bucketed histogram of lease TTLs.", BOUNDS_1, 24);
@@ -50,6 +42,17 @@ struct metric METRIC_COMPACTION_LAST =
 struct metric METRIC_COMPACTION_MS =
     HISTOGRAM("etcd_debugging_mvcc_db_compaction_total_duration_milliseconds",
               "Bucketed histogram of db compaction total duration.", BOUNDS_100, 14);
+/* One walk over the index trims both, so its slices are the pauses of both. */
+struct metric METRIC_COMPACTION_INDEX_PAUSE_MS =
+    HISTOGRAM("etcd_debugging_mvcc_index_compaction_pause_duration_milliseconds",
+              "Bucketed histogram of index compaction pause duration.", BOUNDS_HALF, 14);
+struct metric METRIC_COMPACTION_PAUSE_MS =
+    HISTOGRAM("etcd_debugging_mvcc_db_compaction_pause_duration_milliseconds",
+              "Bucketed histogram of db compaction pause duration.", BOUNDS_1, 13);
+struct metric METRIC_EVENTS_TOTAL =
+    COUNTER("etcd_debugging_mvcc_events_total", "Total number of events sent by this member.");
+struct metric METRIC_PENDING_EVENTS =
+    GAUGE("etcd_debugging_mvcc_pending_events_total", "Total number of pending events to be sent.");
 struct metric METRIC_DEFRAG_SECONDS =
     HISTOGRAM("etcd_disk_backend_defrag_duration_seconds",
               "The latency distribution of backend defragmentation.", BOUNDS_100MS, 13);
@@ -59,9 +62,8 @@ struct metric METRIC_DEFRAG_INFLIGHT =
 struct metric METRIC_SNAPSHOT_SECONDS =
     HISTOGRAM("etcd_disk_backend_snapshot_duration_seconds",
               "The latency distribution of backend snapshots.", BOUNDS_10MS, 17);
-struct metric METRIC_WAL_WRITE_SECONDS =
-    HISTOGRAM("etcd_disk_wal_write_duration_seconds",
-              "The latency distributions of write called by WAL.", METRIC_BOUNDS_DISK, 14);
+struct metric METRIC_WAL_WRITE_SECONDS = DISK_HISTOGRAM(
+    "etcd_disk_wal_write_duration_seconds", "The latency distributions of write called by WAL.");
 struct metric METRIC_WAL_WRITE_BYTES =
     GAUGE("etcd_disk_wal_write_bytes_total", "Total number of bytes written in WAL.");
 struct metric METRIC_HASH_SECONDS =
@@ -86,9 +88,9 @@ struct metric METRIC_READ_INDEXES_SLOW =
 struct metric METRIC_SNAPSHOT_INSTALLING =
     GAUGE("etcd_server_snapshot_apply_in_progress_total",
           "1 if the server is applying the incoming snapshot. 0 if none.");
-struct metric METRIC_SNAP_SAVE_SECONDS = HISTOGRAM(
-    "etcd_debugging_snap_save_total_duration_seconds",
-    "The total latency distributions of save called by snapshot.", METRIC_BOUNDS_DISK, 14);
+struct metric METRIC_SNAP_SAVE_SECONDS =
+    DISK_HISTOGRAM("etcd_debugging_snap_save_total_duration_seconds",
+                   "The total latency distributions of save called by snapshot.");
 struct metric METRIC_OPEN_READS =
     GAUGE("etcd_mvcc_db_open_read_transactions", "The number of currently open read transactions");
 
@@ -98,7 +100,8 @@ static struct metric *const ALL[] = {
     &METRIC_WAL_WRITE_SECONDS,   &METRIC_WAL_WRITE_BYTES,    &METRIC_HASH_SECONDS,
     &METRIC_HASH_REV_SECONDS,    &METRIC_HEARTBEAT_FAILURES, &METRIC_PROMOTE_SUCCESSES,
     &METRIC_READ_INDEXES_FAILED, &METRIC_READ_INDEXES_SLOW,  &METRIC_SNAPSHOT_INSTALLING,
-    &METRIC_SNAP_SAVE_SECONDS,   &METRIC_OPEN_READS,
+    &METRIC_SNAP_SAVE_SECONDS,   &METRIC_OPEN_READS,         &METRIC_COMPACTION_INDEX_PAUSE_MS,
+    &METRIC_COMPACTION_PAUSE_MS, &METRIC_EVENTS_TOTAL,       &METRIC_PENDING_EVENTS,
 };
 
 /* ---- series with labels ---- */
@@ -114,6 +117,7 @@ static struct series range_series[2];
 static struct series client_series[CLIENT_SERIES_MAX];
 static struct series health_now[HEALTH_SERIES_MAX], health_total[2 * HEALTH_SERIES_MAX];
 static struct series features[FEATURE_COUNT];
+static struct series known_peers[KNOWN_PEERS_MAX];
 
 /* The series with these labels, new if there is room; NULL: there is none. */
 static struct metric *series_of(struct series *array, size_t count, const struct metric *model,
@@ -245,8 +249,28 @@ void metrics_work_stop(void)
     }
 }
 
+/* 1 for each member, this one too, and 0 for those that were. */
+static void show_known_peers(const struct server *server)
+{
+    static const struct metric model =
+        GAUGE("etcd_network_known_peers", "The current number of known peers.");
+    char labels[LABELS_MAX];
+    for (size_t i = 0; i < KNOWN_PEERS_MAX; i++) {
+        metric_set(&known_peers[i].metric, 0);
+    }
+    for (size_t i = 0; i < membership_count(server->membership); i++) {
+        snprintf(labels, sizeof(labels), "Local=\"%" PRIx64 "\",Remote=\"%" PRIx64 "\"",
+                 server->member_id, membership_at(server->membership, i)->id);
+        struct metric *metric = series_of(known_peers, KNOWN_PEERS_MAX, &model, labels);
+        if (metric != NULL) {
+            metric_set(metric, 1);
+        }
+    }
+}
+
 void metrics_work_refresh(const struct server *server)
 {
+    show_known_peers(server);
     metric_set(&METRIC_SNAPSHOT_INSTALLING, server->installing);
     metric_set(&METRIC_OPEN_READS, (int64_t)server->snapshot_jobs_count);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Counters per method; per code they appear once a code was answered. */
+/* Counters per method; those of a code, but OK, appear once it was answered. */
 #include "engine/server/rpc_metrics.h"
 
 #include <stdio.h>
@@ -80,6 +80,7 @@ void rpc_metrics_register(void)
     for (int i = 0; i < RPC_COUNT; i++) {
         if (!started[i].registered) {
             register_counter(&started[i], (enum rpc_method)i, NULL);
+            register_counter(&handled[i][GRPC_OK], (enum rpc_method)i, grpc_code_name(GRPC_OK));
             register_messages(&received[i], (enum rpc_method)i, "grpc_server_msg_received_total",
                               "Total number of RPC stream messages received on the server.");
             register_messages(&sent[i], (enum rpc_method)i, "grpc_server_msg_sent_total",

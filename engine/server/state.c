@@ -164,7 +164,12 @@ static void compact_some(struct server *server)
     size_t keys = server->config->compact_keys_per_turn == 0
                       ? COMPACT_KEYS_PER_TURN
                       : (size_t)server->config->compact_keys_per_turn;
-    if (mvcc_compact_slice(server->mvcc, server->batch, keys)) {
+    uint64_t start = server->clock->monotonic_ns(server->clock->ctx);
+    bool done = mvcc_compact_slice(server->mvcc, server->batch, keys);
+    uint64_t took = server->clock->monotonic_ns(server->clock->ctx) - start;
+    metric_observe(&METRIC_COMPACTION_PAUSE_MS, took * 1000);
+    metric_observe(&METRIC_COMPACTION_INDEX_PAUSE_MS, took * 1000);
+    if (done) {
         batch_cut_then(server, finish_compaction, NULL);
     } else {
         const int64_t rest_ms = server->config->compaction_sleep_ms;

@@ -22,9 +22,10 @@ struct stream_state {
     int method;
     bool require_leader;
     bool half_closed;
-    size_t unsent_bytes; /* handed to the I/O thread, not yet taken by the client */
-    bool more;           /* the hub has more for it */
-    bool paused;         /* its client's next requests wait */
+    size_t unsent_events; /* of a watch, among them */
+    size_t unsent_bytes;  /* handed to the I/O thread, not yet taken by the client */
+    bool more;            /* the hub has more for it */
+    bool paused;          /* its client's next requests wait */
     struct list pull_link;
     struct watch_stream *watch;
     struct range_stream *range;
@@ -54,6 +55,13 @@ static struct stream_state *stream_open(struct server *server, const struct requ
     return stream;
 }
 
+/* The client has them, or will never. */
+static void events_are_taken(struct stream_state *stream)
+{
+    metric_add(&METRIC_PENDING_EVENTS, -(int64_t)stream->unsent_events);
+    stream->unsent_events = 0;
+}
+
 static void stream_drop(struct server *server, struct stream_state *stream)
 {
     while (!list_empty(&stream->waiting)) {
@@ -67,6 +75,7 @@ static void stream_drop(struct server *server, struct stream_state *stream)
     range_stream_free(server, stream->range);
     list_remove(&stream->pull_link);
     held_unref(stream->held);
+    events_are_taken(stream);
     if (stream->on_own == NULL) {
         (void)map_remove_u64(&server->streams, stream->handle);
     }
@@ -124,7 +133,9 @@ static void stream_pull(struct server *server, struct stream_state *stream)
                             ? PULL_BYTES
                             : (size_t)server->config->watch_pull_bytes;
     buf_init(&out, BUF_NO_LIMIT);
+    uint64_t events = watch_hub_events(server->watch_hub);
     int rc = watch_stream_pull(stream->watch, pull_bytes, &out, &stream->more);
+    events = watch_hub_events(server->watch_hub) - events;
     if (rc != 0) {
         server_fatal(server, "failed to read the history of the key space", err_code_text(rc));
     }
@@ -140,6 +151,9 @@ static void stream_pull(struct server *server, struct stream_state *stream)
     }
     if (out.size > 0) {
         stream->unsent_bytes += out.size;
+        metric_add(&METRIC_EVENTS_TOTAL, (int64_t)events);
+        metric_add(&METRIC_PENDING_EVENTS, (int64_t)events);
+        stream->unsent_events += (size_t)events;
         stream_reply(server, stream->handle, stream->held, &out, true);
     } else {
         buf_free(&out);
@@ -479,6 +493,9 @@ void stream_drained(struct server *server, uint64_t handle, size_t bytes)
     if (stream != NULL) {
         ASSERT(bytes <= stream->unsent_bytes);
         stream->unsent_bytes -= bytes;
+        if (stream->unsent_bytes == 0) {
+            events_are_taken(stream);
+        }
         if (stream->more) {
             stream_queue_pull(server, stream);
         }

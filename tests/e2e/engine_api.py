@@ -4,9 +4,8 @@
 parts, what a learner answers, metrics by name."""
 import json
 import os
-import subprocess
+import re
 import sys
-import threading
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib"))
@@ -202,5 +201,94 @@ def websocket_users(suite):
         ws.end()
 
 
+# ---- metrics ----
+
+# What etcd's own dashboards and alerts ask for (contrib/mixin), with the labels that they go by.
+MIXIN = {
+    "etcd_server_has_leader": (), "etcd_server_leader_changes_seen_total": (), "etcd_server_proposals_committed_total": (),
+    "etcd_server_proposals_applied_total": (), "etcd_server_proposals_pending": (), "etcd_server_proposals_failed_total": (),
+    "etcd_server_quota_backend_bytes": (), "etcd_mvcc_db_total_size_in_bytes": (), "etcd_mvcc_db_total_size_in_use_in_bytes": (),
+    "etcd_disk_wal_fsync_duration_seconds_bucket": ("le",), "etcd_disk_backend_commit_duration_seconds_bucket": ("le",),
+    "etcd_network_peer_round_trip_time_seconds_bucket": ("To", "le"), "etcd_network_peer_sent_failures_total": ("To",),
+    "etcd_network_peer_sent_bytes_total": ("To",), "etcd_network_peer_received_bytes_total": ("From",),
+    "etcd_network_client_grpc_sent_bytes_total": (), "etcd_network_client_grpc_received_bytes_total": (),
+    "grpc_server_started_total": ("grpc_method", "grpc_service", "grpc_type"),
+    "grpc_server_handled_total": ("grpc_code", "grpc_method", "grpc_service", "grpc_type"), "process_resident_memory_bytes": (),
+}
+# Names of etcd's that mean nothing here; docs/compatibility.md says why.
+NOT_THERE = ("go_", "etcd_debugging_disk_backend_commit_", "etcd_debugging_snap_save_marshalling_duration_seconds",
+             "etcd_debugging_store_", "etcd_grpc_proxy_", "etcd_server_go_version", "etcd_snap_fsync_duration_seconds",
+             "process_network_", "process_virtual_memory_max_bytes", "promhttp_")
+
+
+def cluster(suite, kind, prefix, size=3):
+    members = [kind(suite, f"{prefix}{i}") for i in range(size)]
+    for member in members:
+        member.initial_cluster = ",".join(f"{m.name}={m.peer}" for m in members)
+        member.start(wait=False)
+    for member in members:
+        member.wait_ready()
+    return members
+
+
+def metrics_of(member):
+    """Type of each name, and labels of each sample's name."""
+    types, labels = {}, {}
+    for line in http("GET", member.client + "/metrics")[1].splitlines():
+        words = line.split()
+        if line.startswith("# TYPE"):
+            types[words[2]] = words[3]
+        elif line and not line.startswith("#"):
+            name, _, rest = line.rpartition(" ")[0].partition("{")
+            labels.setdefault(name, set()).add(tuple(sorted(re.findall(r'([A-Za-z_]+)="', rest))))
+    return types, labels
+
+
+def some_work(members):
+    for i in range(20):
+        post(members[0], "/v3/kv/put", {"key": b64("key"), "value": b64("x" * 95)})
+    ws = WebSocket(members[0].client, "/v3/watch")
+    ws.send({"create_request": {"key": b64("key"), "start_revision": "2"}})
+    events = 0
+    while events < 20:
+        events += len(ws.json()["result"].get("events", []))
+    post(members[0], "/v3/kv/compaction", {"revision": "15", "physical": True})
+    post(members[0], "/v3/kv/range", {"key": b64("key")})
+    time.sleep(1)
+    ws.end()
+
+
+def metrics_by_name(suite):
+    etcds, ours = cluster(suite, EtcdMember, "e"), cluster(suite, Member, "q")
+    some_work(etcds)
+    some_work(ours)
+    # etcd looks at round trips every 30 seconds.
+    trip = "etcd_network_peer_round_trip_time_seconds"
+    wait_for(lambda: trip in metrics_of(etcds[0])[0], 60)
+    types, labels = metrics_of(ours[0])
+    theirs, their_labels = metrics_of(etcds[0])
+    missing = {name for name in theirs if name not in types and not name.startswith(NOT_THERE)}
+    suite.equal("each metric of etcd is there, but for those that mean nothing here", missing, set())
+    suite.equal("none of those is there by now", {n for n in types if n.startswith(NOT_THERE)}, set())
+    suite.equal("all have etcd's types", {n for n in types if n in theirs and types[n] != theirs[n]}, set())
+    suite.equal("and etcd's labels", {n: (labels[n], their_labels[n]) for n in labels if n in their_labels and
+                                      not labels[n] <= their_labels[n]}, {})
+    for name, want in MIXIN.items():
+        suite.equal(f"the mixin's {name}", labels.get(name), {tuple(sorted(want))})
+    leader = next(m for m in ours if m.metric("etcd_server_is_leader"))
+    suite.check("round trips are measured", leader.metric(trip + "_count") > 2)
+    suite.check("within a second", leader.metric(trip + "_sum") < leader.metric(trip + "_count"))
+    for name in ("etcd_debugging_mvcc_events_total", "etcd_debugging_mvcc_total_put_size_in_bytes", "etcd_network_known_peers",
+                 "etcd_debugging_mvcc_db_compaction_keys_total", "etcd_network_active_peers", "etcd_debugging_mvcc_pending_events_total"):
+        suite.equal(f"{name} has etcd's value", ours[0].metric(name), etcds[0].metric(name))
+    for name in ("etcd_network_peer_sent_bytes_total", "etcd_network_peer_received_bytes_total",
+                 "etcd_debugging_mvcc_db_compaction_pause_duration_milliseconds_count"):
+        suite.check(f"{name} counts", ours[0].metric(name) > 0)
+    next(m for m in ours[1:] if m is not leader).kill()
+    suite.check("a peer that has gone is counted", wait_for(lambda: ours[0].metric("etcd_network_disconnected_peers_total") == 1 and
+                                                            ours[0].metric("etcd_network_active_peers") == 1))
+    suite.check("and what could not be sent to it", wait_for(lambda: leader.metric("etcd_network_peer_sent_failures_total") > 0))
+
+
 if __name__ == "__main__":
-    sys.exit(Suite("engine-api").run([websocket_beside_etcd, websocket_frames, websocket_users]))
+    sys.exit(Suite("engine-api").run([websocket_beside_etcd, websocket_frames, websocket_users, metrics_by_name]))
