@@ -88,12 +88,19 @@ struct peer_fetch_run *peer_fetch_start(const struct peer_fetch *fetch)
         rc = err_set(&err, E_UNSUPPORTED, "%s: TLS is not to be had here", fetch->url);
     }
     if (rc == 0) {
-        const struct http1_header type = {"Content-Type", fetch->content_type};
+        struct http1_header headers[2];
+        size_t header_count = 0;
+        if (fetch->content_type != NULL) {
+            headers[header_count++] = (struct http1_header){"Content-Type", fetch->content_type};
+        }
+        if (fetch->authorization != NULL) {
+            headers[header_count++] = (struct http1_header){"Authorization", fetch->authorization};
+        }
         const struct http1_client_exchange exchange = {
             .method = fetch->method,
             .path = fetch->path,
-            .headers = &type,
-            .header_count = fetch->content_type != NULL ? 1 : 0,
+            .headers = headers,
+            .header_count = header_count,
             .body = fetch->body,
             .ctx = run,
             .on_answer = on_answer,

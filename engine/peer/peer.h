@@ -119,7 +119,8 @@ struct peer_fetch {
     const char *url;                          /* http://host:port */
     const char *method;
     const char *path;
-    const char *content_type; /* NULL: none */
+    const char *content_type;  /* NULL: none */
+    const char *authorization; /* NULL: none; borrowed for the call */
     struct bytes body;
     uint64_t timeout_ms;
     peer_fetch_fn on_done;

@@ -18,6 +18,7 @@
 #include "engine/server/adopt.h"
 #include "engine/server/ask.h"
 #include "engine/server/datadir.h"
+#include "engine/server/discovery.h"
 #include "engine/server/force_new.h"
 #include "engine/server/founders.h"
 #include "engine/server/version.h"
@@ -157,14 +158,33 @@ static int join_cluster(struct server *server, struct membership *local, struct 
     return rc;
 }
 
+/* The first members, as flags name them or as they find each other. Gives *out_local. */
+static int read_founders(struct server *server, struct membership **out_local, struct err *err)
+{
+    const struct server_config *config = server->config;
+    const char *token = config->initial_cluster_token;
+    char *found = NULL;
+    int rc = 0;
+    if (discovery_is_asked(config)) {
+        rc = discovery_run(server, &found, &token, err);
+    }
+    if (rc == 0) {
+        rc = membership_parse_initial(found == NULL ? config->initial_cluster : found, token,
+                                      (size_t)config->max_learners, out_local, err);
+        if (rc != 0) {
+            err_wrap(err, rc, found == NULL ? "--initial-cluster" : "discovery");
+        }
+    }
+    mem_free(found);
+    return rc;
+}
+
 static int first_start(struct server *server, struct err *err)
 {
     struct membership *local;
-    int rc = membership_parse_initial(server->config->initial_cluster,
-                                      server->config->initial_cluster_token,
-                                      (size_t)server->config->max_learners, &local, err);
+    int rc = read_founders(server, &local, err);
     if (rc != 0) {
-        return err_wrap(err, rc, "--initial-cluster");
+        return rc;
     }
     rc = server->config->initial_cluster_state == CLUSTER_STATE_NEW
              ? form_cluster(server, local, err)
@@ -333,9 +353,14 @@ static int finish_first_start(struct server *server, struct wal_contents *conten
     struct membership *local;
     const struct raft_snapshot_mark none = {0};
     const struct member *self;
-    if (membership_parse_initial(server->config->initial_cluster,
-                                 server->config->initial_cluster_token,
-                                 (size_t)server->config->max_learners, &local, NULL) != 0) {
+    if (discovery_is_asked(server->config)) {
+        int rc = read_founders(server, &local, err);
+        if (rc != 0) {
+            return rc;
+        }
+    } else if (membership_parse_initial(server->config->initial_cluster,
+                                        server->config->initial_cluster_token,
+                                        (size_t)server->config->max_learners, &local, NULL) != 0) {
         return 0;
     }
     /* The ids of a member that was added later are not those that these flags give. */
@@ -500,6 +525,10 @@ int bootstrap(struct server *server, struct err *err)
         if (rc != 0) {
             err_set(err, rc, "read directory %s: %s", server->wal_dir, err_code_text(rc));
         }
+    }
+    if (rc == 0 && has_log && discovery_is_asked(server->config)) {
+        LOG_WARN("discovery is ignored: this member has its data already",
+                 LOG_STR("wal-dir", server->wal_dir));
     }
     if (rc == 0 && !has_log) {
         rc = first_start(server, err);

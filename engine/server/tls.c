@@ -261,6 +261,7 @@ void server_tls_free(struct server *server)
     tls_maker_free(server->tls.client);
     tls_maker_free(server->tls.http);
     tls_maker_free(server->tls.peer);
+    tls_maker_free(server->tls.discovery);
     server->tls = (struct server_tls){0};
 }
 

@@ -11,9 +11,10 @@ struct tls_maker;
 
 /* All of a member's; each may be NULL: nothing of that kind is configured. */
 struct server_tls {
-    struct tls_maker *client; /* the client ports, gRPC and HTTP */
-    struct tls_maker *http;   /* HTTP alone: metrics and --listen-client-http-urls */
-    struct tls_maker *peer;   /* the peer ports, and whatever is dialled */
+    struct tls_maker *client;    /* the client ports, gRPC and HTTP */
+    struct tls_maker *http;      /* HTTP alone: metrics and --listen-client-http-urls */
+    struct tls_maker *peer;      /* the peer ports, and whatever is dialled */
+    struct tls_maker *discovery; /* the cluster that --discovery-endpoints names, at first start */
 };
 
 /*
