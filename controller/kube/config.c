@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Kubeconfig files (YAML, read through controller/kube/yaml.h) and the in-cluster configuration. */
+/* Kubeconfig files (YAML, read through base/yaml.h) and the in-cluster configuration. */
 #include "controller/kube/config.h"
 
 #include <openssl/crypto.h>
@@ -9,8 +9,8 @@
 #include "base/alloc.h"
 #include "base/base64.h"
 #include "base/json.h"
+#include "base/yaml.h"
 #include "controller/kube/file.h"
-#include "controller/kube/yaml.h"
 
 #define PEM_BYTES_MAX   (256u * 1024u)
 #define TOKEN_BYTES_MAX (64u * 1024u)
@@ -167,7 +167,7 @@ static int tree_read(const struct json *root, const char *dir, const char *conte
 int kube_config_parse(const char *text, size_t size, const char *dir, const char *context,
                       struct kube_config **out_config, struct err *err)
 {
-    struct json *root = kube_yaml_parse(text, size, err);
+    struct json *root = json_parse_yaml(text, size, err);
     if (root == NULL) {
         return err_wrap(err, E_INVALID, "kubeconfig");
     }

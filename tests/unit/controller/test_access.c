@@ -15,7 +15,7 @@
 #include "base/buf.h"
 #include "controller/access.h"
 #include "controller/kube/file.h"
-#include "controller/kube/yaml.h"
+#include "base/yaml.h"
 
 static struct json *yaml_load(const char *path)
 {
@@ -24,7 +24,7 @@ static struct json *yaml_load(const char *path)
     size_t size = 0;
     struct err err = {{0}};
     assert_int_equal(kube_file_read(whole, 1u << 20, &text, &size, &err), 0);
-    struct json *root = kube_yaml_parse(text, size, &err);
+    struct json *root = json_parse_yaml(text, size, &err);
     assert_string_equal(err.text, "");
     mem_free(text);
     mem_free(whole);
