@@ -20,6 +20,7 @@ quorate._next_port = quorate.PORT_FIRST + (os.getpid() * 37) % (quorate.PORT_LAS
 
 
 def post(member, path, body, headers=None):
+    """Status and JSON; text where it is none."""
     status, text = http("POST", member.client + path, json.dumps(body), headers)
     try:
         return status, json.loads(text)
@@ -290,5 +291,60 @@ def metrics_by_name(suite):
     suite.check("and what could not be sent to it", wait_for(lambda: leader.metric("etcd_network_peer_sent_failures_total") > 0))
 
 
+# ---- learners ----
+
+# One of each call, with what makes it pass where calls are let in at all.
+CALLS = [
+    ("kv/range", {"key": b64("a"), "serializable": True}), ("kv/range", {"key": b64("a")}),
+    ("kv/put", {"key": b64("a")}), ("kv/deleterange", {"key": b64("z")}),
+    ("kv/txn", {"success": [{"request_range": {"key": b64("a"), "serializable": True}}]}), ("kv/compaction", {"revision": "1"}),
+    ("lease/grant", {"TTL": "10"}), ("lease/revoke", {"ID": "1"}), ("lease/timetolive", {"ID": "1"}), ("lease/leases", {}),
+    ("lease/keepalive", {"ID": "1"}), ("watch", {"create_request": {"key": b64("a")}}),
+    ("cluster/member/list", {}), ("cluster/member/list", {"linearizable": True}), ("cluster/member/add", {"peerURLs": ["http://127.0.0.1:1"]}),
+    ("cluster/member/remove", {"ID": "1"}), ("cluster/member/update", {"ID": "1", "peerURLs": ["http://127.0.0.1:1"]}),
+    ("cluster/member/promote", {"ID": "1"}),
+    ("maintenance/alarm", {}), ("maintenance/hash", {}), ("maintenance/hashkv", {}), ("maintenance/defragment", {}),
+    ("maintenance/transfer-leadership", {"targetID": "1"}), ("maintenance/downgrade", {"action": 0, "version": "3.5.0"}),
+    ("auth/status", {}), ("auth/enable", {}), ("auth/authenticate", {"name": "a", "password": "b"}), ("auth/user/list", {}),
+    ("auth/role/add", {"name": "r"}), ("lock/lock", {"name": b64("l")}), ("lock/unlock", {"key": b64("l")}),
+    ("election/campaign", {"name": b64("e")}), ("election/leader", {"name": b64("e")}), ("election/observe", {"name": b64("e")}),
+]
+
+
+def join(suite, kind, name, members, *flags):
+    """A new member that is added, and runs."""
+    member = kind(suite, name)
+    added = members[0].ctl("member", "add", name, f"--peer-urls={member.peer}", *flags)
+    assert added.code == 0, added
+    member.initial_cluster = ",".join(f"{m.name}={m.peer}" for m in [*members, member])
+    member.cluster_state = "existing"
+    return member.start(wait=False)
+
+
+def learner_beside_etcd(suite):
+    told = {}
+    for kind, prefix in ((EtcdMember, "e"), (Member, "q")):
+        members = cluster(suite, kind, prefix, 1)
+        post(members[0], "/v3/kv/put", {"key": b64("a"), "value": b64("1")})
+        learner = join(suite, kind, f"{prefix}l", members, "--learner")
+        suite.check(f"a learner of {prefix} has caught up", wait_for(
+            lambda: '"count"' in str(post(learner, "/v3/kv/range", {"key": b64("a"), "serializable": True})[1]).replace("'", '"'), 20))
+        answers = [(path, body, *map(bare, post(learner, f"/v3/{path}", body))) for path, body in CALLS]
+        answers += [(path, http("GET", learner.client + path)[0]) for path in (
+            "/health", "/health?serializable=true", "/livez", "/readyz", "/version", "/readyz/linearizable_read", "/readyz/is_learner")]
+        status = post(learner, "/v3/maintenance/status", {})
+        answers.append((status[0], status[1].get("isLearner"), sorted(k for k in status[1])))
+        snapshot = http("POST", learner.client + "/v3/maintenance/snapshot", "{}")
+        answers.append(("snapshot", snapshot[0], '"remaining_bytes"' in snapshot[1]))
+        lists = learner.ctl("member", "list", "-w", "json")
+        answers.append(("etcdctl member list", lists.code, lists.out, "rpc not supported for learner" in lists.err))
+        told[prefix] = answers
+    for want, got in zip(told["e"], told["q"]):
+        suite.equal(f"a learner answers {want[0]} as etcd's does", got, want)
+    served = [a for a in told["q"] if len(a) == 4 and a[2] == 200]
+    suite.equal("of all calls but Status and Snapshot it serves a serializable range alone", [a[:2] for a in served], [CALLS[0]])
+
+
 if __name__ == "__main__":
-    sys.exit(Suite("engine-api").run([websocket_beside_etcd, websocket_frames, websocket_users, metrics_by_name]))
+    sys.exit(Suite("engine-api").run([websocket_beside_etcd, websocket_frames, websocket_users, metrics_by_name,
+                                   learner_beside_etcd]))
