@@ -8,9 +8,11 @@
 #include <string.h>
 
 #include "base/json.h"
+#include "base/log.h"
 #include "engine/server/version.h"
 
 #define FETCH_TIMEOUT_MS 5000u
+#define JOIN_PAUSE_MS    500u /* between two rounds of questions */
 
 struct sync_fetch {
     struct server *server;
@@ -129,13 +131,14 @@ bool ask_is_own_url(const struct server *server, const char *url)
     return false;
 }
 
-typedef int (*judge_fn)(const struct server *server, const struct membership *members,
-                        struct err *err);
+typedef int (*judge_fn)(const struct server *server, struct membership *local,
+                        const struct membership *members, struct err *err);
 
 /* The first answer that judge (NULL: any) takes. */
-static int ask_until(struct server *server, const struct membership *local, judge_fn judge,
+static int ask_until(struct server *server, struct membership *local, judge_fn judge,
                      struct membership **out_members, struct err *err)
 {
+    struct err conflict = {{0}}; /* says more than that another could not be asked */
     int rc = err_set(err, E_UNAVAILABLE, "--initial-cluster names nobody else who could be asked");
     for (size_t i = 0; i < membership_count(local); i++) {
         const struct member *member = membership_at(local, i);
@@ -144,7 +147,8 @@ static int ask_until(struct server *server, const struct membership *local, judg
                 continue;
             }
             rc = ask_members(server, member->peer_urls.urls[j], out_members, err);
-            if (rc == 0 && (judge == NULL || (rc = judge(server, *out_members, err)) == 0)) {
+            if (rc == 0 &&
+                (judge == NULL || (rc = judge(server, local, *out_members, &conflict)) == 0)) {
                 return 0;
             }
             if (rc == E_CONFLICT) {
@@ -153,17 +157,18 @@ static int ask_until(struct server *server, const struct membership *local, judg
             }
         }
     }
-    return rc;
+    return conflict.text[0] == '\0' ? rc : err_set(err, E_CONFLICT, "%s", conflict.text);
 }
 
 int ask_anyone(struct server *server, const struct membership *local,
                struct membership **out_members, struct err *err)
 {
-    return ask_until(server, local, NULL, out_members, err);
+    /* Without a judge nobody changes it. */
+    return ask_until(server, (struct membership *)(uintptr_t)local, NULL, out_members, err);
 }
 
-static int judge_unborn(const struct server *server, const struct membership *members,
-                        struct err *err)
+static int judge_joining(const struct server *server, struct membership *local,
+                         const struct membership *members, struct err *err)
 {
     for (size_t i = 0; i < membership_count(members); i++) {
         const struct member *member = membership_at(members, i);
@@ -178,13 +183,69 @@ static int judge_unborn(const struct server *server, const struct membership *me
             }
         }
     }
-    return 0;
+    int rc = membership_match_existing(local, members, err);
+    return rc == 0 ? 0
+                   : err_wrap(err, rc,
+                              "error validating peerURLs of --initial-cluster against the running "
+                              "cluster");
 }
 
-int ask_for_joining(struct server *server, const struct membership *local,
+struct pause {
+    struct loop *loop;
+    struct loop_timer timer;
+    struct completion done;
+};
+
+static void io_pause_over(void *ctx)
+{
+    completion_signal(&((struct pause *)ctx)->done);
+}
+
+static void io_pause_start(void *ctx)
+{
+    struct pause *pause = ctx;
+    loop_timer_init(pause->loop, &pause->timer, io_pause_over, pause);
+    loop_timer_set(&pause->timer, JOIN_PAUSE_MS);
+}
+
+/* The main thread waits, as for an answer. */
+static int wait_a_moment(struct server *server)
+{
+    struct pause pause = {.loop = server->io.loop};
+    int rc = completion_init(&pause.done, NULL);
+    if (rc == 0) {
+        loop_post(server->io.loop, io_pause_start, &pause);
+        completion_wait(&pause.done);
+        completion_free(&pause.done);
+    }
+    return rc;
+}
+
+int ask_for_joining(struct server *server, struct membership *local,
                     struct membership **out_members, struct err *err)
 {
-    return ask_until(server, local, judge_unborn, out_members, err);
+    uint64_t start = server_now_ms(server);
+    bool told = false;
+    for (;;) {
+        int rc = ask_until(server, local, judge_joining, out_members, err);
+        if (rc != E_CONFLICT) {
+            return rc;
+        }
+        if (server_now_ms(server) - start >= ASK_JOIN_WAIT_MS) {
+            return err_wrap(err, rc,
+                            "no member of the cluster knows this one as it is named here, after "
+                            "%u ms of asking",
+                            ASK_JOIN_WAIT_MS);
+        }
+        if (!told) {
+            told = true;
+            LOG_WARN("the cluster does not know this member yet; asking again",
+                     LOG_STR("reason", err->text));
+        }
+        if (wait_a_moment(server) != 0) {
+            return rc;
+        }
+    }
 }
 
 static int cluster_version_in(const struct sync_fetch *fetch)

@@ -8,6 +8,8 @@
 
 #include "engine/server/internal.h"
 
+#define ASK_JOIN_WAIT_MS 5000u
+
 /* Whether url is one of those that this member advertises to its peers. */
 bool ask_is_own_url(const struct server *server, const char *url);
 
@@ -19,12 +21,14 @@ int ask_anyone(struct server *server, const struct membership *local,
                struct membership **out_members, struct err *err);
 
 /*
- * As ask_anyone for a member that joins with empty hands: takes only a list in which this member
- * has not run before (it has no client URLs there). Another answer comes from a member that has not
- * heard yet that its predecessor at these URLs is gone, or means that this member lost its data:
- * under that id it would not know what it voted and acknowledged. E_CONFLICT when all say so.
+ * As ask_anyone for a member that joins with empty hands: takes only a list with the same members
+ * as local, which gets their ids from it, and in which this member has not run before (it has no
+ * client URLs there). Another answer comes from a member that lags and has not heard yet of this
+ * one, or that its predecessor at these URLs is gone: all are asked again for ASK_JOIN_WAIT_MS. Or
+ * it is true: this member was not added, or it lost its data, and under that id it would not know
+ * what it voted and acknowledged. Then E_CONFLICT with what the last one said.
  */
-int ask_for_joining(struct server *server, const struct membership *local,
+int ask_for_joining(struct server *server, struct membership *local,
                     struct membership **out_members, struct err *err);
 
 /* The highest cluster version that any other member of existing says is decided (3006); 0: none

@@ -131,15 +131,10 @@ static int join_cluster(struct server *server, struct membership *local, struct 
     const struct member *self;
     int rc = ask_for_joining(server, local, &existing, err);
     if (rc != 0) {
-        return err_wrap(err, rc, "cannot fetch cluster info from peer urls");
+        return rc == E_CONFLICT ? rc
+                                : err_wrap(err, rc, "cannot fetch cluster info from peer urls");
     }
-    rc = membership_match_existing(local, existing, err);
-    if (rc != 0) {
-        err_wrap(err, rc,
-                 "error validating peerURLs of --initial-cluster against the running cluster");
-    } else {
-        rc = find_self(server, local, &self, err);
-    }
+    rc = find_self(server, local, &self, err);
     if (rc == 0) { /* before anything is written, so that the folder stays good for another try */
         rc = version_may_join(ask_version(server, existing), version_number(SERVER_CLUSTER_VERSION),
                               server->config->hold_cluster_version, err);

@@ -2,10 +2,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """What else clients find on the client port, beside etcd 3.6 where that speaks it too: streams over WebSocket, ranges in
 parts, what a learner answers, metrics by name."""
+import http.server as http_server
 import json
 import os
 import re
 import sys
+import threading
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib"))
@@ -345,6 +347,56 @@ def learner_beside_etcd(suite):
     suite.equal("of all calls but Status and Snapshot it serves a serializable range alone", [a[:2] for a in served], [CALLS[0]])
 
 
+# ---- joining through members that lag ----
+
+class Stand(http_server.BaseHTTPRequestHandler):
+    """A member that knows of the newest one only when it has been asked often enough."""
+
+    def do_GET(self):
+        stand = self.server
+        if self.path == "/members":
+            stand.asked += 1
+        known = stand.members if stand.asked > stand.lags else stand.members[:1]
+        text = json.dumps(known if self.path == "/members" else {"etcdserver": "3.6.0", "etcdcluster": "3.6.0"}).encode()
+        self.send_response(200 if self.path in ("/members", "/version") else 404)
+        self.send_header("X-Etcd-Cluster-ID", "abc")
+        self.send_header("Content-Length", str(len(text)))
+        self.end_headers()
+        self.wfile.write(text)
+
+    def log_message(self, *_):
+        pass
+
+
+def stand_for(suite, name, lags):
+    """A joiner, and the one whom it asks."""
+    stand = http_server.ThreadingHTTPServer(("127.0.0.1", quorate.free_port()), Stand)
+    joiner = Member(suite, name)
+    stand.asked, stand.lags = 0, lags
+    url = f"http://127.0.0.1:{stand.server_address[1]}"
+    stand.members = [{"id": 1, "peerURLs": [url], "name": "old", "clientURLs": ["http://127.0.0.1:1"]}, {"id": 2, "peerURLs": [joiner.peer]}]
+    threading.Thread(target=stand.serve_forever, daemon=True).start()
+    joiner.cluster_state, joiner.initial_cluster = "existing", f"old={url},{name}={joiner.peer}"
+    joiner.start(wait=False)
+    return joiner, stand
+
+
+def joining_a_lagging_member(suite):
+    joiner, stand = stand_for(suite, "late", 3)
+    suite.check("a member that is not known yet asks again, and joins", joiner.wait_log("joining an existing cluster", 20), joiner.log())
+    suite.check("it was told three times that it is unknown", stand.asked >= 4, stand.asked)
+    suite.check("and says so once", joiner.log().count("does not know this member yet") == 1, joiner.log())
+    stand.shutdown()
+    joiner, stand = stand_for(suite, "never", 10**6)
+    suite.equal("one that nobody ever knows gives up", joiner.wait_exit(20), 1)
+    suite.check("after it has asked for a while", stand.asked >= 5, stand.asked)
+    for words in ("after 5000 ms of asking", "member count is unequal: 2 here, 1 in the cluster"):
+        suite.contains("and says why", joiner.log(), words)
+    suite.check("nothing is written", not os.path.exists(os.path.join(joiner.data, "member", "wal", "0000000000000000-0000000000000000.wal")))
+    stand.shutdown()
+
+
 if __name__ == "__main__":
     sys.exit(Suite("engine-api").run([websocket_beside_etcd, websocket_frames, websocket_users, metrics_by_name,
-                                   learner_beside_etcd]))
+                                   learner_beside_etcd,
+                                   joining_a_lagging_member]))
