@@ -17,6 +17,8 @@ const struct access_rule ACCESS_RULES[] = {
     {ACCESS_CLUSTERS, KUBE_PVC, NULL, NULL, "list watch create patch delete"},
     {ACCESS_CLUSTERS, KUBE_SERVICE, NULL, NULL, "list watch create patch"},
     {ACCESS_CLUSTERS, KUBE_PDB, NULL, NULL, "list watch create patch delete"},
+    /* By name only: nobody can list or watch them. They go with their owner, the cluster. */
+    {ACCESS_CLUSTERS, KUBE_SECRET, NULL, NULL, "get create patch"},
     {ACCESS_CLUSTERS, KUBE_EVENT, NULL, NULL, "create"},
     {ACCESS_LEASE, KUBE_LEASE, NULL, NULL, "create"},
     {ACCESS_LEASE, KUBE_LEASE, NULL, "quorate-operator", "get update"},

@@ -41,6 +41,7 @@ struct operator
     struct access_gate access;
     struct kube_cache *caches[KUBE_KIND_COUNT];
     struct observe_sources sources;
+    struct secrets *secrets;
     struct kube_queue queue;
     struct kube_lease lease;
     struct kube_events events;
@@ -166,7 +167,8 @@ static int pass_run(struct operator* op, const struct json *cluster, const struc
     } else {
         json_free(status);
     }
-    const struct act_pass pass = {.cluster = cluster, .plan = &plan, .status_body = body};
+    const struct act_pass pass = {
+        .cluster = cluster, .want = &want, .now_ms = now_ms, .plan = &plan, .status_body = body};
     int rc = act_run(&op->act, &pass, err);
     uint64_t resync_ms = (uint64_t)op->options->resync_ms;
     uint64_t planned_ms = plan.requeue_ms > 0 ? (uint64_t)plan.requeue_ms : resync_ms;
@@ -218,6 +220,10 @@ static int look_finish(struct operator* op, struct look *look, struct err *err)
     }
     pass_end(op, look->key, rc, requeue_ms, err->text);
     if (cluster == NULL) {
+        const char *slash = strchr(look->key, '/');
+        char *namespace_ = str_from(look->key, (size_t)(slash - look->key));
+        secrets_forget(op->secrets, namespace_, slash + 1);
+        mem_free(namespace_);
         kube_queue_forget(&op->queue, look->key);
     }
     observe_free(look->observing);
@@ -373,7 +379,10 @@ static void start(struct operator* op)
     kube_lease_init(&op->lease, seam, op->clock, options->config->namespace_, OPERATOR_LEASE_NAME,
                     options->identity, seed);
     kube_events_init(&op->events, seam, op->clock, options->identity);
+    op->secrets = secrets_new(seam, op->clock);
+    op->sources.secrets = op->secrets;
     op->act = (struct act){.seam = seam,
+                           .secrets = op->secrets,
                            .http = op->http,
                            .lease = options->leader_elect ? &op->lease : NULL,
                            .events = &op->events,
@@ -398,6 +407,7 @@ static void finish(struct operator* op)
     for (size_t i = 0; i < KUBE_KIND_COUNT; i++) {
         kube_cache_free(op->caches[i]);
     }
+    secrets_free(op->secrets);
     kube_events_free(&op->events);
     kube_lease_free(&op->lease);
     kube_queue_free(&op->queue);

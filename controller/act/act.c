@@ -7,6 +7,7 @@
 #include "base/alloc.h"
 #include "base/assert.h"
 #include "base/log.h"
+#include "controller/act/certificate.h"
 #include "controller/etcd/change.h"
 #include "controller/model/names.h"
 
@@ -33,6 +34,7 @@ static const enum kube_kind_id KINDS[OBJECT_KIND_COUNT] = {
     [OBJECT_PVC] = KUBE_PVC,
     [OBJECT_SERVICE] = KUBE_SERVICE,
     [OBJECT_PDB] = KUBE_PDB,
+    [OBJECT_SECRET] = KUBE_SECRET,
 };
 
 static const char *action_name(const struct action *action)
@@ -169,6 +171,7 @@ static int run_object(struct run *run, const struct action *action, struct err *
         call.if_uid = action->uid;
         call.if_version = action->resource_version;
         break;
+    case ACTION_CERTIFICATE:
     case ACTION_MEMBER_ADD:
     case ACTION_MEMBER_PROMOTE:
     case ACTION_MEMBER_REMOVE:
@@ -181,6 +184,23 @@ static int run_object(struct run *run, const struct action *action, struct err *
     json_free(body);
     bool may_be_gone = action->kind == ACTION_DELETE || action->kind == ACTION_PATCH;
     return rc == E_NOT_FOUND && may_be_gone ? 0 : rc;
+}
+
+/* A Secret with certificates. What the server answers holds keys: it is not kept. */
+static int run_certificate(struct run *run, const struct action *action, struct err *err)
+{
+    struct kube_call call;
+    struct json *body = NULL;
+    ASSERT(run->pass->want != NULL && run->act->secrets != NULL);
+    secrets_touch(run->act->secrets, run->namespace_, run->name);
+    int rc = act_certificate_make(run->act->seam, run->pass->want, action, run->pass->now_ms, &call,
+                                  &body, err);
+    if (rc == 0) {
+        rc = write_object(run, KUBE_SECRET, &call, err);
+    }
+    json_free(body);
+    /* Somebody was faster: look again. */
+    return rc == E_EXISTS ? E_CONFLICT : rc;
 }
 
 /* The membership calls, after the member has shown that it belongs to the right cluster. */
@@ -212,6 +232,7 @@ static int call_member(struct run *run, const struct action *action,
     case ACTION_APPLY_STATUS:
     case ACTION_PATCH:
     case ACTION_DELETE:
+    case ACTION_CERTIFICATE:
     case ACTION_KIND_COUNT:
     default:
         ASSERT(false);
@@ -229,8 +250,12 @@ static int run_membership(struct run *run, const struct action *action, struct e
         return err_set(err, E_AGAIN, "%s via %s: its Pod has no address now",
                        action_kind_text(action->kind), action->via);
     }
-    struct name url = names_client_url(action->via, run->name, run->namespace_);
-    const struct etcd_endpoint endpoint = {.url = url.text, .connect_to = address};
+    const struct http_tls *tls = run->act->secrets == NULL
+                                     ? NULL
+                                     : secrets_tls(run->act->secrets, run->namespace_, run->name);
+    struct name url = names_client_url(tls == NULL ? NAMES_HTTP : NAMES_HTTPS, action->via,
+                                       run->name, run->namespace_);
+    const struct etcd_endpoint endpoint = {.url = url.text, .connect_to = address, .tls = tls};
     int rc = call_member(run, action, &endpoint, err);
     return rc == 0 ? 0
                    : err_wrap(err, rc, "%s via %s", action_kind_text(action->kind), action->via);
@@ -283,14 +308,27 @@ static void log_action(const struct run *run, const struct action *action, int r
     }
 }
 
+static int run_one(struct run *run, const struct action *action, struct err *err)
+{
+    if (action->kind == ACTION_CERTIFICATE) {
+        return run_certificate(run, action, err);
+    }
+    return action_is_membership(action->kind) ? run_membership(run, action, err)
+                                              : run_object(run, action, err);
+}
+
 static int run_actions(struct run *run, struct err *err)
 {
     const struct plan *plan = run->pass->plan;
+    int late_rc = 0;
     for (size_t i = 0; i < plan->action_count; i++) {
         const struct action *action = &plan->actions[i];
-        int rc = action_is_membership(action->kind) ? run_membership(run, action, err)
-                                                    : run_object(run, action, err);
+        int rc = run_one(run, action, err);
         log_action(run, action, rc, err->text);
+        if (rc != 0 && rc != E_CLOSED && action->kind == ACTION_CERTIFICATE) {
+            late_rc = rc; /* repairs do not wait for a Secret that cannot be written */
+            continue;
+        }
         if (rc != 0) {
             return rc;
         }
@@ -298,7 +336,7 @@ static int run_actions(struct run *run, struct err *err)
                           str_equal(action->event.related, action_name(action));
         post_event(run, &action->event, is_its_own ? KINDS[action->object] : KUBE_ETCD_MEMBER);
     }
-    return 0;
+    return late_rc;
 }
 
 static void run_finish(struct run *run)

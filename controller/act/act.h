@@ -15,6 +15,8 @@
 #include "controller/kube/events.h"
 #include "controller/kube/lease.h"
 #include "controller/model/action.h"
+#include "controller/model/spec.h"
+#include "controller/secrets/secrets.h"
 
 /* Told of every change that was tried: what ("apply", "delete", "MemberAdd", ...) and its outcome.
  */
@@ -27,6 +29,7 @@ struct act {
     struct kube_lease *lease; /* NULL: no leader election */
     struct kube_events *events;
     struct kube_cache *caches[KUBE_KIND_COUNT]; /* by kind; Lease and Event are NULL */
+    struct secrets *secrets;                    /* NULL: no cluster speaks TLS */
     struct act_crash crash;
     act_told_fn told; /* may be NULL */
     void *ctx;
@@ -35,7 +38,9 @@ struct act {
 
 /* What one pass does. Borrows all but status_body. */
 struct act_pass {
-    const struct json *cluster; /* the EtcdCluster object as observed */
+    const struct json *cluster;      /* the EtcdCluster object as observed */
+    const struct cluster_spec *want; /* for certificates; may be NULL when none is planned */
+    int64_t now_ms;
     const struct plan *plan;
     const struct json *status_body; /* NULL: the status needs no write */
 };

@@ -11,8 +11,10 @@
 #include "controller/model/names.h"
 #include "controller/model/spec.h"
 
-#define BUILD_DATA_DIR "/data/etcd"
-#define BUILD_HASH_MAX 20u
+#define BUILD_DATA_DIR   "/data/etcd"
+#define BUILD_SERVER_DIR "/tls/server" /* certificate, key and trust towards clients */
+#define BUILD_PEER_DIR   "/tls/peer"   /* the same towards peers */
+#define BUILD_HASH_MAX   20u
 
 /* What a Pod needs beyond the spec. Borrows. */
 struct build_pod {

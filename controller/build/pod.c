@@ -10,6 +10,7 @@
 #include "base/assert.h"
 #include "controller/build/build.h"
 #include "controller/build/object.h"
+#include "controller/model/certs.h"
 
 #define RUN_AS_ID                 65532
 #define TERMINATION_GRACE_SECONDS 30
@@ -20,6 +21,7 @@
 #define LIVENESS_FAILURES         6
 #define READINESS_PERIOD_SECONDS  2
 #define READINESS_FAILURES        3
+#define SECRET_MODE               0440
 #define FNV_OFFSET                UINT64_C(0xcbf29ce484222325)
 #define FNV_PRIME                 UINT64_C(0x100000001b3)
 
@@ -49,21 +51,42 @@ static void add_option_flags(const struct cluster_spec *want, struct json *args)
     add_flag(args, "--max-txn-ops=%" PRId64, want->options.max_txn_ops);
 }
 
+/* The files are those of Secrets: the kubelet replaces them, and the engine reads them again. */
+static void add_tls_flags(const struct cluster_spec *want, struct json *args)
+{
+    if (!certs_are_wanted(want)) {
+        return;
+    }
+    add_flag(args, "--cert-file=" BUILD_SERVER_DIR "/tls.crt");
+    add_flag(args, "--key-file=" BUILD_SERVER_DIR "/tls.key");
+    add_flag(args, "--trusted-ca-file=" BUILD_SERVER_DIR "/ca.crt");
+    add_flag(args, "--client-cert-auth=true");
+    add_flag(args, "--peer-cert-file=" BUILD_PEER_DIR "/tls.crt");
+    add_flag(args, "--peer-key-file=" BUILD_PEER_DIR "/tls.key");
+    add_flag(args, "--peer-trusted-ca-file=" BUILD_PEER_DIR "/ca.crt");
+    add_flag(args, "--peer-client-cert-auth=true");
+    /* Who shows a certificate of the peer authority is a member of this cluster; that a Pod's
+     * address is not in DNS yet, or still stands for another Pod, must not keep it out. */
+    add_flag(args, "--peer-skip-client-san-verification=true");
+}
+
 static struct json *command_args(const struct cluster_spec *want, const struct build_pod *pod)
 {
     struct json *args = json_array();
-    struct name peer = names_peer_url(pod->member, want->name, want->ns);
-    struct name client = names_client_url(pod->member, want->name, want->ns);
+    struct name peer = names_peer_url(spec_scheme(want), pod->member, want->name, want->ns);
+    struct name client = names_client_url(spec_scheme(want), pod->member, want->name, want->ns);
     add_flag(args, "--name=%s", pod->member);
     add_flag(args, "--data-dir=%s", BUILD_DATA_DIR);
-    add_flag(args, "--listen-peer-urls=http://0.0.0.0:%d", PORT_PEER);
-    add_flag(args, "--listen-client-urls=http://0.0.0.0:%d", PORT_CLIENT);
+    const char *scheme = certs_are_wanted(want) ? "https" : "http";
+    add_flag(args, "--listen-peer-urls=%s://0.0.0.0:%d", scheme, PORT_PEER);
+    add_flag(args, "--listen-client-urls=%s://0.0.0.0:%d", scheme, PORT_CLIENT);
     add_flag(args, "--listen-metrics-urls=http://0.0.0.0:%d", PORT_METRICS);
     add_flag(args, "--initial-advertise-peer-urls=%s", peer.text);
     add_flag(args, "--advertise-client-urls=%s", client.text);
     add_flag(args, "--initial-cluster=%s", pod->initial_cluster);
     add_flag(args, "--initial-cluster-state=%s", pod->initial_state);
     add_flag(args, "--initial-cluster-token=%s", pod->cluster_token);
+    add_tls_flags(want, args);
     add_option_flags(want, args);
     return args;
 }
@@ -88,6 +111,38 @@ static void add_port(struct json *container, const char *name, int64_t number)
     json_set_int(port, "containerPort", number);
     json_set_str(port, "protocol", "TCP");
     json_append(json_ensure_array(container, "ports"), port);
+}
+
+enum mount_kind { MOUNT_WRITABLE, MOUNT_READ_ONLY };
+
+static void add_mount(struct json *container, const char *name, const char *path,
+                      enum mount_kind kind)
+{
+    struct json *mount = json_object();
+    json_set_str(mount, "name", name);
+    json_set_str(mount, "mountPath", path);
+    if (kind == MOUNT_READ_ONLY) {
+        json_set_bool(mount, "readOnly", true);
+    }
+    json_append(json_ensure_array(container, "volumeMounts"), mount);
+}
+
+/* Readable by the group that the Pod's processes are in, and by nobody else. */
+static void add_secret_volume(const struct cluster_spec *want, struct json *spec, const char *name,
+                              enum certs_secret secret)
+{
+    struct json *volume = json_object();
+    json_set_str(volume, "name", name);
+    struct json *source = json_ensure_object(volume, "secret");
+    json_set_str(source, "secretName", certs_secret_name(want, secret).text);
+    json_set_int(source, "defaultMode", SECRET_MODE);
+    static const char *const KEYS[] = {"tls.crt", "tls.key", "ca.crt"};
+    for (size_t i = 0; i < ARRAY_COUNT(KEYS); i++) {
+        struct json *item = json_append(json_ensure_array(source, "items"), json_object());
+        json_set_str(item, "key", KEYS[i]);
+        json_set_str(item, "path", KEYS[i]);
+    }
+    json_append(json_ensure_array(spec, "volumes"), volume);
 }
 
 static void set_security(struct json *spec, struct json *container)
@@ -117,10 +172,11 @@ static struct json *container_of(const struct cluster_spec *want, const struct b
     add_port(container, "client", PORT_CLIENT);
     add_port(container, "peer", PORT_PEER);
     add_port(container, "metrics", PORT_METRICS);
-    struct json *mount = json_object();
-    json_set_str(mount, "name", "data");
-    json_set_str(mount, "mountPath", "/data");
-    json_append(json_ensure_array(container, "volumeMounts"), mount);
+    add_mount(container, "data", "/data", MOUNT_WRITABLE);
+    if (certs_are_wanted(want)) {
+        add_mount(container, "server-tls", BUILD_SERVER_DIR, MOUNT_READ_ONLY);
+        add_mount(container, "peer-tls", BUILD_PEER_DIR, MOUNT_READ_ONLY);
+    }
     json_set(container, "startupProbe", probe("/livez", STARTUP_PERIOD_SECONDS, STARTUP_FAILURES));
     json_set(container, "livenessProbe",
              probe("/livez", LIVENESS_PERIOD_SECONDS, LIVENESS_FAILURES));
@@ -223,6 +279,10 @@ struct json *build_pod(const struct cluster_spec *want, const struct build_pod *
     json_set_str(json_ensure_object(volume, "persistentVolumeClaim"), "claimName",
                  names_pvc(pod->member).text);
     json_append(json_ensure_array(spec, "volumes"), volume);
+    if (certs_are_wanted(want)) {
+        add_secret_volume(want, spec, "server-tls", CERTS_SERVER);
+        add_secret_volume(want, spec, "peer-tls", CERTS_PEER);
+    }
     set_placement(want, spec);
     return object;
 }
@@ -254,6 +314,10 @@ void build_template_hash(const struct cluster_spec *want, char out[BUILD_HASH_MA
                                         want->pod.labels,         want->pod.annotations};
     for (size_t i = 0; i < ARRAY_COUNT(trees); i++) {
         hash_tree(&text, trees[i]);
+    }
+    if (certs_are_wanted(want)) {
+        buf_printf(&text, "tls %s %s\n", certs_secret_name(want, CERTS_SERVER).text,
+                   certs_secret_name(want, CERTS_PEER).text);
     }
     uint64_t hash = FNV_OFFSET;
     for (size_t i = 0; i < text.size; i++) {

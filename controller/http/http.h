@@ -22,7 +22,7 @@
 struct http;
 struct http_transfer;
 
-/* PEM texts, borrowed until the transfer is freed; NULL where there is none. */
+/* PEM texts, copied by http_start; NULL where there is none. */
 struct http_tls {
     const char *ca_pem;   /* NULL: the system's authorities */
     const char *cert_pem; /* client certificate chain */
@@ -35,7 +35,7 @@ enum http_version {
     HTTP_VERSION_2_ONLY /* prior knowledge, as gRPC does it */
 };
 
-/* One request. All pointers are borrowed for the call of http_start only, tls excepted. */
+/* One request. All pointers are borrowed for the call of http_start only. */
 struct http_request {
     const char *method;
     const char *url;

@@ -13,6 +13,7 @@ const struct kube_kind KUBE_KINDS[KUBE_KIND_COUNT] = {
     [KUBE_POD] = {"", "v1", "Pod", "pods", true},
     [KUBE_PVC] = {"", "v1", "PersistentVolumeClaim", "persistentvolumeclaims", true},
     [KUBE_SERVICE] = {"", "v1", "Service", "services", true},
+    [KUBE_SECRET] = {"", "v1", "Secret", "secrets", true},
     [KUBE_NODE] = {"", "v1", "Node", "nodes", false},
     [KUBE_PDB] = {"policy", "v1", "PodDisruptionBudget", "poddisruptionbudgets", true},
     [KUBE_LEASE] = {"coordination.k8s.io", "v1", "Lease", "leases", true},

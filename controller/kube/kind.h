@@ -11,6 +11,7 @@ enum kube_kind_id {
     KUBE_POD,
     KUBE_PVC,
     KUBE_SERVICE,
+    KUBE_SECRET,
     KUBE_NODE,
     KUBE_PDB,
     KUBE_LEASE,

@@ -7,8 +7,9 @@
 #include "base/alloc.h"
 #include "base/assert.h"
 
-static const char *const ACTIONS[] = {"Apply",     "ApplyStatus",   "Patch",        "Delete",
-                                      "MemberAdd", "MemberPromote", "MemberRemove", "MoveLeader"};
+static const char *const ACTIONS[] = {"Apply",         "ApplyStatus",  "Patch",
+                                      "Delete",        "Certificate",  "MemberAdd",
+                                      "MemberPromote", "MemberRemove", "MoveLeader"};
 _Static_assert(ARRAY_COUNT(ACTIONS) == ACTION_KIND_COUNT, "every action has a word");
 
 static const struct {
@@ -22,6 +23,7 @@ static const struct {
     {"PersistentVolumeClaim", "v1", "persistentvolumeclaims"},
     {"Service", "v1", "services"},
     {"PodDisruptionBudget", "policy/v1", "poddisruptionbudgets"},
+    {"Secret", "v1", "secrets"},
 };
 _Static_assert(ARRAY_COUNT(OBJECTS) == OBJECT_KIND_COUNT, "every object kind has a row");
 

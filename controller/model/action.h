@@ -13,6 +13,7 @@
 
 #include "base/defs.h"
 #include "base/json.h"
+#include "controller/model/certs.h"
 #include "controller/model/event.h"
 #include "controller/model/operation.h"
 #include "controller/model/reason.h"
@@ -20,9 +21,10 @@
 enum action_kind {
     ACTION_APPLY,        /* server-side apply of body, field manager "quorate-operator", forced */
     ACTION_APPLY_STATUS, /* the same on the status subresource (EtcdMember) */
-    ACTION_PATCH,      /* JSON merge patch of body on ref; body carries metadata.resourceVersion */
-    ACTION_DELETE,     /* delete ref with precondition uid (and resourceVersion when given) */
-    ACTION_MEMBER_ADD, /* MemberAdd(peer_url, isLearner=true) */
+    ACTION_PATCH,       /* JSON merge patch of body on ref; body carries metadata.resourceVersion */
+    ACTION_DELETE,      /* delete ref with precondition uid (and resourceVersion when given) */
+    ACTION_CERTIFICATE, /* the task on the Secret name: act makes keys, the plan holds none */
+    ACTION_MEMBER_ADD,  /* MemberAdd(peer_url, isLearner=true) */
     ACTION_MEMBER_PROMOTE, /* MemberPromote(member_id) */
     ACTION_MEMBER_REMOVE,  /* MemberRemove(member_id) */
     ACTION_MOVE_LEADER,    /* MoveLeader(member_id) sent to the leader (via) */
@@ -36,6 +38,7 @@ enum object_kind {
     OBJECT_PVC,
     OBJECT_SERVICE,
     OBJECT_PDB,
+    OBJECT_SECRET,
     OBJECT_KIND_COUNT
 };
 
@@ -52,7 +55,10 @@ struct action {
     char *peer_url;          /* MEMBER_ADD */
     char *via; /* MEMBER_*, MOVE_LEADER: Pod name of the member to call (healthy; the leader
                   for MOVE_LEADER) */
-    struct event event; /* posted after success; message NULL: none */
+    struct certs_task task;             /* CERTIFICATE */
+    char version[CERTS_VERSION_MAX];    /* CERTIFICATE: of the Secret as it was judged */
+    char ca_version[CERTS_VERSION_MAX]; /* CERTIFICATE: of its authority's Secret; "": none */
+    struct event event;                 /* posted after success; message NULL: none */
 };
 
 #define PLAN_EVENTS_MAX   16u

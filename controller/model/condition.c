@@ -8,6 +8,7 @@
 
 #include "base/alloc.h"
 #include "base/assert.h"
+#include "controller/model/certs.h"
 #include "controller/model/rfc3339.h"
 
 static void judge_as(struct condition *out, enum condition_status status,
@@ -394,6 +395,130 @@ static void judge_up_to_date(const struct condition_input *in, struct condition 
     judge_as(out, CONDITION_TRUE, REASON_AsExpected, "All Pods are as the spec says");
 }
 
+/* What stands in the way of certificates, and what a person does about it. */
+static void judge_problem(const struct certs_due *due, const char *secret, struct condition *out)
+{
+    switch (due->problem) {
+    case CERTS_NOT_READ:
+        judge_as(out, CONDITION_UNKNOWN, REASON_CertificatesNotRead,
+                 "Secret %s could not be read yet, or is being deleted; if it stays so, check the "
+                 "operator's right to get Secrets in this namespace",
+                 secret);
+        return;
+    case CERTS_NOT_THERE:
+        judge_as(out, CONDITION_FALSE, REASON_SecretNotFound,
+                 "Secret %s is not there: create it with tls.crt, tls.key and ca.crt", secret);
+        return;
+    case CERTS_NOT_USABLE:
+        judge_as(out, CONDITION_FALSE, REASON_SecretNotUsable,
+                 "Secret %s does not hold tls.crt, tls.key (its key, without a passphrase) and "
+                 "ca.crt in PEM: put them there",
+                 secret);
+        return;
+    case CERTS_NOT_OURS:
+        judge_as(out, CONDITION_FALSE, REASON_SecretNotOurs,
+                 "Secret %s exists and was not made for this cluster: it is not touched; rename or "
+                 "delete it",
+                 secret);
+        return;
+    case CERTS_CA_NOT_THERE:
+        judge_as(out, CONDITION_FALSE, REASON_AuthorityNotFound,
+                 "Secret %s is gone, and certificates of its authority are in use until they end: "
+                 "put it back from a backup, or delete those Secrets as well to begin anew, with "
+                 "an interruption until all Pods have the new ones",
+                 secret);
+        return;
+    case CERTS_PENDING:
+    case CERTS_NO_PROBLEM:
+    default:
+        judge_as(out, CONDITION_FALSE, REASON_CertificatesPending, "Secret %s is being made",
+                 secret);
+        return;
+    }
+}
+
+/* The certificate that ends first, of those that are known; NULL when none is. */
+static const struct certs_fact *first_to_end(const struct certs_facts *facts,
+                                             enum certs_secret *out_secret)
+{
+    const struct certs_fact *first = NULL;
+    for (int i = 0; i < CERTS_SECRET_COUNT; i++) {
+        const struct certs_fact *fact = &facts->of[i];
+        if (fact->presence != CERTS_PRESENT || !fact->is_usable || fact->is_foreign) {
+            continue;
+        }
+        if (first == NULL || fact->not_after_ms < first->not_after_ms) {
+            first = fact;
+            *out_secret = (enum certs_secret)i;
+        }
+    }
+    return first;
+}
+
+/* The first that an end, or the worry about it, has come to; NULL when none. */
+static const struct certs_fact *first_worry(const struct condition_input *in,
+                                            enum certs_secret *out_secret)
+{
+    for (int i = 0; i < CERTS_SECRET_COUNT; i++) {
+        const struct certs_fact *fact = &in->seen->certs.of[i];
+        if (fact->presence == CERTS_PRESENT && fact->is_usable && !fact->is_foreign &&
+            in->now_ms >= certs_worry_ms(fact)) {
+            *out_secret = (enum certs_secret)i;
+            return fact;
+        }
+    }
+    return NULL;
+}
+
+static void judge_rotation(const struct certs_due *due, struct condition *out)
+{
+    bool is_peer = due->steps[CERTS_PEER_CA] != CERTS_STABLE;
+    enum certs_step step = due->steps[is_peer ? CERTS_PEER_CA : CERTS_CLIENT_CA];
+    judge_as(out, CONDITION_TRUE, REASON_RotatingAuthority,
+             "The authority of %s is being replaced: %s; the next step comes %s",
+             is_peer ? "peers" : "clients",
+             step == CERTS_TRUSTING ? "both are trusted, the old one issues"
+                                    : "both are trusted, the new one issues",
+             due->next_ms == 0 ? "at once" : rfc3339_format(due->next_ms).text);
+}
+
+static void judge_certificates(const struct condition_input *in, struct condition *out)
+{
+    if (!certs_are_wanted(in->want)) {
+        judge_as(out, CONDITION_FALSE, REASON_TLSDisabled,
+                 "Members and clients speak plain text: whoever reaches them can read and change "
+                 "everything; use a network that you trust, or a cluster with spec.tls.mode: Auto");
+        return;
+    }
+    struct certs_due due;
+    enum certs_secret secret = CERTS_PEER;
+    certs_decide(in->want, &in->seen->certs, in->now_ms, &due);
+    const struct certs_fact *worry = first_worry(in, &secret);
+    const struct certs_fact *first = NULL;
+    if (worry != NULL) {
+        bool is_over = in->now_ms >= worry->not_after_ms;
+        judge_as(out, CONDITION_FALSE,
+                 is_over ? REASON_CertificateExpired : REASON_CertificateExpiring,
+                 "The certificate in Secret %s %s %s and was not renewed: %s",
+                 certs_secret_name(in->want, secret).text, is_over ? "has ended at" : "ends at",
+                 rfc3339_format(worry->not_after_ms).text,
+                 in->want->tls_mode == SPEC_TLS_SECRETS
+                     ? "put a new one there"
+                     : "see the operator's log for why its Secret cannot be written");
+    } else if (due.problem != CERTS_NO_PROBLEM) {
+        judge_problem(&due, certs_secret_name(in->want, due.problem_secret).text, out);
+    } else if (due.steps[CERTS_PEER_CA] != CERTS_STABLE ||
+               due.steps[CERTS_CLIENT_CA] != CERTS_STABLE) {
+        judge_rotation(&due, out);
+    } else {
+        first = first_to_end(&in->seen->certs, &secret);
+        judge_as(out, CONDITION_TRUE, REASON_AsExpected,
+                 "All certificates can be used; the first to end is that of %s, at %s",
+                 certs_secret_text(secret),
+                 first == NULL ? "" : rfc3339_format(first->not_after_ms).text);
+    }
+}
+
 static void judge_paused(const struct condition_input *in, struct condition *out)
 {
     if (in->want->paused) {
@@ -417,6 +542,7 @@ static const struct condition_rule RULES[] = {
     {"DataConsistent", judge_data},
     {"SpreadSatisfied", judge_spread},
     {"UpToDate", judge_up_to_date},
+    {"CertificatesValid", judge_certificates},
     {"Paused", judge_paused},
 };
 

@@ -14,6 +14,8 @@
         ASSERT(size_ >= 0 && (size_t)size_ < sizeof((out).text));                                  \
     } while (0)
 
+static const char *const SCHEMES[] = {[NAMES_HTTP] = "http", [NAMES_HTTPS] = "https"};
+
 struct name names_member(const char *cluster, int64_t ordinal)
 {
     struct name name;
@@ -49,16 +51,20 @@ struct name names_pdb(const char *cluster)
     return name;
 }
 
-struct name names_peer_url(const char *member, const char *cluster, const char *ns)
+struct name names_peer_url(enum names_scheme scheme, const char *member, const char *cluster,
+                           const char *ns)
 {
     struct name name;
-    NAME_FORMAT(name, "http://%s.%s-peers.%s.svc:%d", member, cluster, ns, PORT_PEER);
+    NAME_FORMAT(name, "%s://%s.%s-peers.%s.svc:%d", SCHEMES[scheme], member, cluster, ns,
+                PORT_PEER);
     return name;
 }
 
-struct name names_client_url(const char *member, const char *cluster, const char *ns)
+struct name names_client_url(enum names_scheme scheme, const char *member, const char *cluster,
+                             const char *ns)
 {
     struct name name;
-    NAME_FORMAT(name, "http://%s.%s-peers.%s.svc:%d", member, cluster, ns, PORT_CLIENT);
+    NAME_FORMAT(name, "%s://%s.%s-peers.%s.svc:%d", SCHEMES[scheme], member, cluster, ns,
+                PORT_CLIENT);
     return name;
 }

@@ -24,6 +24,11 @@
 #define ANNOTATION_RETIRED       "quorate.dev/retired"
 #define ANNOTATION_TEMPLATE_HASH "quorate.dev/template-hash"
 
+/* On Secrets that hold certificates. */
+#define ANNOTATION_MADE_FOR      "quorate.dev/made-for"      /* a hash of names and purposes */
+#define ANNOTATION_SINCE         "quorate.dev/trusted-since" /* when issuer or trust last changed */
+#define ANNOTATION_CA_GENERATION "quorate.dev/ca-generation"
+
 #define FINALIZER_CLUSTER "quorate.dev/cluster"
 #define FINALIZER_MEMBER  "quorate.dev/member"
 
@@ -48,8 +53,11 @@ struct name names_pvc(const char *member);                      /* data-demo-2 *
 struct name names_peer_service(const char *cluster);            /* demo-peers */
 struct name names_client_service(const char *cluster);          /* demo-client */
 struct name names_pdb(const char *cluster);                     /* demo */
-/* http://demo-2.demo-peers.ns.svc:2380 and :2379 */
-struct name names_peer_url(const char *member, const char *cluster, const char *ns);
-struct name names_client_url(const char *member, const char *cluster, const char *ns);
+enum names_scheme { NAMES_HTTP, NAMES_HTTPS };
+/* http://demo-2.demo-peers.ns.svc:2380 and :2379, or https. */
+struct name names_peer_url(enum names_scheme scheme, const char *member, const char *cluster,
+                           const char *ns);
+struct name names_client_url(enum names_scheme scheme, const char *member, const char *cluster,
+                             const char *ns);
 
 #endif

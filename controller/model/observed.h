@@ -9,6 +9,7 @@
 
 #include "base/defs.h"
 #include "base/json.h"
+#include "controller/model/certs.h"
 
 #define OBSERVED_NO_ORDINAL    (-1)
 #define OBSERVED_FRESH_MAX_MS  15000 /* an etcd probe older than this proves nothing */
@@ -161,6 +162,7 @@ struct observed {
     struct observed_endpoint *endpoints; /* one per Pod that was dialled */
     size_t endpoint_count;
     struct observed_etcd etcd;
+    struct certs_facts certs; /* zero in mode Disabled */
 };
 
 /* Makes an empty observation. */

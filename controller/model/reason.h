@@ -15,6 +15,17 @@
     X(Deleting)                                                                                    \
     X(InvalidSpec)                                                                                 \
     X(TLSModeNotSupported)                                                                         \
+    X(TLSModeChanged)                                                                              \
+    X(TLSDisabled)                                                                                 \
+    X(CertificatesPending)                                                                         \
+    X(CertificatesNotRead)                                                                         \
+    X(CertificateExpiring)                                                                         \
+    X(CertificateExpired)                                                                          \
+    X(SecretNotFound)                                                                              \
+    X(SecretNotUsable)                                                                             \
+    X(SecretNotOurs)                                                                               \
+    X(AuthorityNotFound)                                                                           \
+    X(RotatingAuthority)                                                                           \
     X(EngineNotSupported)                                                                          \
     X(Bootstrapping)                                                                               \
     X(BootstrapFailed)                                                                             \

@@ -22,13 +22,18 @@
 #define SECOND_MS                INT64_C(1000)
 #define WORD_LIST_BYTES_MAX      256u
 #define DAY_MS                   (24 * 3600 * SECOND_MS)
+#define TLS_LIFETIME_MIN_MS      (30 * SECOND_MS)
+#define TLS_LIFETIME_MAX_MS      (100 * 365 * DAY_MS)
+#define TLS_SETTLE_MAX_MS        (365 * DAY_MS)
+#define TLS_NAME_MAX             253u
 
 static const char DEFAULTS[] =
     "{\"replicas\":3,\"engine\":\"Quorate\",\"version\":\"3.6\",\"paused\":false,"
     "\"image\":{\"repository\":\"" SPEC_DEFAULT_IMAGE "\",\"tag\":\"" SPEC_DEFAULT_TAG
     "\",\"pullPolicy\":\"IfNotPresent\"},"
     "\"storage\":{\"size\":\"8Gi\",\"reclaimPolicy\":\"Delete\"},"
-    "\"tls\":{\"mode\":\"Auto\"},"
+    "\"tls\":{\"mode\":\"Auto\",\"leafLifetime\":\"2160h\",\"caLifetime\":\"87600h\","
+    "\"settleTime\":\"24h\",\"caGeneration\":1},"
     "\"options\":{\"autoCompaction\":{\"mode\":\"Periodic\",\"retention\":\"5m\"},"
     "\"snapshotCount\":10000,\"maxRequestBytes\":1572864,\"maxTxnOps\":128},"
     "\"availability\":{\"spread\":{\"host\":\"Preferred\",\"zone\":\"Preferred\"},"
@@ -148,17 +153,22 @@ static size_t read_word(struct reader *reader, const char *path, const char *con
     return found == count ? 0 : found;
 }
 
-static int64_t read_duration(struct reader *reader, const char *path, int64_t min_ms)
+static int64_t read_duration_up_to(struct reader *reader, const char *path, int64_t min_ms,
+                                   int64_t max_ms)
 {
     int64_t value_ms = 0;
     const char *text = json_str(read_value(reader, path), "");
-    if (flags_parse_duration_ms(text, &value_ms) != 0 || value_ms < min_ms ||
-        value_ms > 30 * DAY_MS) {
+    if (flags_parse_duration_ms(text, &value_ms) != 0 || value_ms < min_ms || value_ms > max_ms) {
         add_problem(reader, REASON_InvalidSpec, path,
-                    "is \"%s\"; write a duration of %" PRId64 "s to 720h, such as \"5m\"", text,
-                    min_ms / SECOND_MS);
+                    "is \"%s\"; write a duration of %" PRId64 "s to %" PRId64 "h, such as \"5m\"",
+                    text, min_ms / SECOND_MS, max_ms / (3600 * SECOND_MS));
     }
     return value_ms;
+}
+
+static int64_t read_duration(struct reader *reader, const char *path, int64_t min_ms)
+{
+    return read_duration_up_to(reader, path, min_ms, 30 * DAY_MS);
 }
 
 static int64_t read_quantity(struct reader *reader, const char *path, int64_t min_bytes)
@@ -358,20 +368,109 @@ static void read_modes(struct reader *reader)
         add_problem(reader, REASON_EngineNotSupported, "engine",
                     "Etcd is not supported by this release; set spec.engine: Quorate");
     }
-    spec->tls_mode =
-        (enum spec_tls_mode)read_word(reader, "tls.mode", TLS_MODES, ARRAY_COUNT(TLS_MODES));
-    if (spec->tls_mode != SPEC_TLS_DISABLED) {
-        add_problem(
-            reader, REASON_TLSModeNotSupported, "tls.mode",
-            "%s is not supported by this release; set spec.tls.mode: Disabled to run without "
-            "TLS, in a network that you trust",
-            TLS_MODES[spec->tls_mode]);
-    }
     spec->version = json_str(read_value(reader, "version"), "");
     if (!str_equal(spec->version, "3.6")) {
         add_problem(reader, REASON_InvalidSpec, "version",
                     "\"%s\" is not supported by this release; set spec.version: \"3.6\"",
                     spec->version);
+    }
+}
+
+static bool is_name(const char *text, const char *also)
+{
+    size_t size = strlen(text);
+    for (size_t i = 0; i < size; i++) {
+        bool plain = (text[i] >= 'a' && text[i] <= 'z') || (text[i] >= '0' && text[i] <= '9');
+        if (!plain && strchr(also, text[i]) == NULL) {
+            return false;
+        }
+    }
+    return size > 0 && size <= TLS_NAME_MAX;
+}
+
+static void read_tls_names(struct reader *reader)
+{
+    const struct json *names = read_tree(reader, "tls.serverNames", JSON_ARRAY);
+    reader->spec->tls.server_names = names;
+    for (size_t i = 0; i < json_count(names); i++) {
+        const char *name = json_str(json_at(names, i), "");
+        const char *host = str_starts_with(name, "*.") ? name + 2 : name;
+        if (!is_name(host, "-.:")) {
+            add_problem(reader, REASON_InvalidSpec, "tls.serverNames",
+                        "has \"%s\"; write DNS names in lower case, or addresses", name);
+        }
+    }
+}
+
+/* Names of Secrets that a person gives; needed in mode Secrets, and only there. */
+static const char *read_secret_name(struct reader *reader, const char *path)
+{
+    const char *name = read_text(reader, path);
+    bool is_needed = reader->spec->tls_mode == SPEC_TLS_SECRETS;
+    if (name == NULL && is_needed) {
+        add_problem(reader, REASON_InvalidSpec, path,
+                    "is needed in mode Secrets; name a Secret with tls.crt, tls.key and ca.crt");
+    }
+    if (name != NULL && !is_needed) {
+        add_problem(reader, REASON_InvalidSpec, path,
+                    "is for mode Secrets only; remove it, or set spec.tls.mode: Secrets");
+    }
+    if (name != NULL && !is_name(name, "-.")) {
+        add_problem(reader, REASON_InvalidSpec, path, "is \"%s\", which is no name of a Secret",
+                    name);
+    }
+    return name;
+}
+
+/* A cluster speaks TLS from its first start on, or never: peers of both kinds do not understand
+ * each other. */
+static void check_mode_stays(struct reader *reader, const struct json *object)
+{
+    bool was_founded = json_path_str(object, "status.clusterID", NULL) != NULL;
+    const char *before = json_path_str(object, "status.tls.mode", "Disabled");
+    const char *now = TLS_MODES[reader->spec->tls_mode];
+    if (was_founded && strcmp(before, now) != 0) {
+        add_problem(reader, REASON_TLSModeChanged, "tls.mode",
+                    "cannot be changed from %s to %s once the cluster runs; set it back to %s, and "
+                    "move the data to a new cluster for another mode",
+                    before, now, before);
+        /* What runs goes on as it was. */
+        for (size_t i = 0; i < ARRAY_COUNT(TLS_MODES); i++) {
+            if (strcmp(TLS_MODES[i], before) == 0) {
+                reader->spec->tls_mode = (enum spec_tls_mode)i;
+            }
+        }
+    }
+}
+
+static void read_tls(struct reader *reader, const struct json *object)
+{
+    struct cluster_spec *spec = reader->spec;
+    spec->tls_mode =
+        (enum spec_tls_mode)read_word(reader, "tls.mode", TLS_MODES, ARRAY_COUNT(TLS_MODES));
+    if (spec->tls_mode == SPEC_TLS_CERT_MANAGER) {
+        add_problem(reader, REASON_TLSModeNotSupported, "tls.mode",
+                    "CertManager is not supported by this release; set spec.tls.mode: Auto, or "
+                    "Secrets with Secrets that cert-manager fills");
+    }
+    check_mode_stays(reader, object);
+    spec->tls.leaf_lifetime_ms =
+        read_duration_up_to(reader, "tls.leafLifetime", TLS_LIFETIME_MIN_MS, TLS_LIFETIME_MAX_MS);
+    spec->tls.ca_lifetime_ms =
+        read_duration_up_to(reader, "tls.caLifetime", TLS_LIFETIME_MIN_MS, TLS_LIFETIME_MAX_MS);
+    spec->tls.settle_ms =
+        read_duration_up_to(reader, "tls.settleTime", SECOND_MS, TLS_SETTLE_MAX_MS);
+    spec->tls.ca_generation = read_int(reader, "tls.caGeneration", 1, 1000000);
+    read_tls_names(reader);
+    spec->tls.peer_secret = read_secret_name(reader, "tls.secrets.peer");
+    spec->tls.server_secret = read_secret_name(reader, "tls.secrets.server");
+    spec->tls.operator_secret = read_secret_name(reader, "tls.secrets.operator");
+    /* The last third of an authority's life is for its replacement: two waits and new leaves. */
+    if (spec->tls.ca_lifetime_ms / 10 < spec->tls.settle_ms ||
+        spec->tls.ca_lifetime_ms / 3 < spec->tls.leaf_lifetime_ms) {
+        add_problem(reader, REASON_InvalidSpec, "tls.caLifetime",
+                    "is too short; set it to at least ten times settleTime and three times "
+                    "leafLifetime");
     }
 }
 
@@ -389,6 +488,7 @@ int spec_parse(const struct json *object, struct cluster_spec *out)
     out->replicas = read_int(&reader, "replicas", 1, SPEC_REPLICAS_MAX);
     out->paused = read_bool(&reader, "paused");
     read_modes(&reader);
+    read_tls(&reader, object);
     read_image(&reader);
     read_storage(&reader);
     read_options(&reader);
@@ -407,6 +507,17 @@ void spec_free(struct cluster_spec *spec)
     mem_free(spec->image.reference);
     json_free(spec->defaults);
     memset(spec, 0, sizeof(*spec));
+}
+
+const char *spec_tls_mode_text(enum spec_tls_mode mode)
+{
+    ASSERT(mode < ARRAY_COUNT(TLS_MODES));
+    return TLS_MODES[mode];
+}
+
+enum names_scheme spec_scheme(const struct cluster_spec *spec)
+{
+    return spec->tls_mode == SPEC_TLS_DISABLED ? NAMES_HTTP : NAMES_HTTPS;
 }
 
 int64_t spec_quorum(int64_t voter_count)

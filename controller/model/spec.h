@@ -9,6 +9,7 @@
 
 #include "base/defs.h"
 #include "base/json.h"
+#include "controller/model/names.h"
 #include "controller/model/reason.h"
 
 #define SPEC_REPLICAS_MAX              9
@@ -65,6 +66,16 @@ struct cluster_spec {
     } storage;
     enum spec_tls_mode tls_mode;
     struct {
+        int64_t leaf_lifetime_ms;
+        int64_t ca_lifetime_ms;
+        int64_t settle_ms; /* how long what is published needs to be everywhere */
+        int64_t ca_generation;
+        const struct json *server_names; /* array of texts, or NULL */
+        const char *peer_secret;         /* mode Secrets: names of Secrets; NULL: not given */
+        const char *server_secret;
+        const char *operator_secret;
+    } tls;
+    struct {
         int64_t quota_backend_bytes;
         enum spec_compaction compaction_mode;
         const char *compaction_retention;
@@ -117,6 +128,11 @@ void spec_free(struct cluster_spec *spec);
 
 /* Gives the default values of every spec field as JSON in the schema's shape (json_free). */
 struct json *spec_defaults(void);
+
+const char *spec_tls_mode_text(enum spec_tls_mode mode); /* "Auto" */
+
+/* How its members speak. */
+enum names_scheme spec_scheme(const struct cluster_spec *spec);
 
 /* Smallest count of voters that is a majority. */
 int64_t spec_quorum(int64_t voter_count);

@@ -7,6 +7,7 @@
 
 #include "base/alloc.h"
 #include "base/assert.h"
+#include "controller/model/certs.h"
 #include "controller/model/condition.h"
 #include "controller/model/names.h"
 #include "controller/model/rfc3339.h"
@@ -116,7 +117,8 @@ static void write_members(const struct writer *in, struct json *status)
             json_set_str(status, "leader", member->name.text);
         }
         if (member->is_voter && member->ordinal != OBSERVED_NO_ORDINAL) {
-            struct name url = names_client_url(member->name.text, in->want->name, in->want->ns);
+            struct name url = names_client_url(spec_scheme(in->want), member->name.text,
+                                               in->want->name, in->want->ns);
             json_append(endpoints, json_string(url.text));
         }
         ready += member->is_voter && member->healthy ? 1 : 0;
@@ -201,6 +203,51 @@ static void write_identity(const struct writer *in, struct json *status)
     json_set_str(status, "phase", in->plan->progress == NULL ? "" : in->plan->progress);
 }
 
+static void write_authority(struct json *tls, const char *key, const struct certs_fact *fact,
+                            enum certs_step step)
+{
+    if (fact->presence != CERTS_PRESENT || !fact->is_usable) {
+        return;
+    }
+    struct json *row = json_ensure_object(tls, key);
+    json_set_int(row, "generation", fact->generation);
+    json_set_str(row, "step", certs_step_text(step));
+}
+
+/* Names, times and generations: what a Secret holds stays there. */
+static void write_tls(const struct writer *in, struct json *status)
+{
+    struct json *tls = json_ensure_object(status, "tls");
+    json_set_str(tls, "mode", spec_tls_mode_text(in->want->tls_mode));
+    if (!certs_are_wanted(in->want)) {
+        return;
+    }
+    struct certs_due due;
+    certs_decide(in->want, &in->seen->certs, in->now_ms, &due);
+    write_authority(tls, "peerAuthority", &in->seen->certs.of[CERTS_PEER_CA],
+                    due.steps[CERTS_PEER_CA]);
+    write_authority(tls, "clientAuthority", &in->seen->certs.of[CERTS_CLIENT_CA],
+                    due.steps[CERTS_CLIENT_CA]);
+    if (in->want->tls_mode == SPEC_TLS_AUTO) {
+        json_set_str(status, "clientSecretName", certs_secret_name(in->want, CERTS_USER).text);
+    }
+    struct json *rows = json_array();
+    for (int i = 0; i < CERTS_SECRET_COUNT; i++) {
+        const struct certs_fact *fact = &in->seen->certs.of[i];
+        if (fact->presence != CERTS_PRESENT || !fact->is_usable || fact->is_foreign) {
+            continue;
+        }
+        struct json *row = json_append(rows, json_object());
+        json_set_str(row, "name", certs_secret_text((enum certs_secret)i));
+        json_set_str(row, "secretName", certs_secret_name(in->want, (enum certs_secret)i).text);
+        json_set_str(row, "notAfter", rfc3339_format(fact->not_after_ms).text);
+        if (in->want->tls_mode == SPEC_TLS_AUTO) {
+            json_set_str(row, "renewAt", rfc3339_format(certs_renew_ms(fact)).text);
+        }
+    }
+    json_set(tls, "certificates", rows);
+}
+
 struct json *status_build(const struct cluster_spec *want, const struct observed *seen,
                           const struct plan *plan, int64_t now_ms)
 {
@@ -211,6 +258,7 @@ struct json *status_build(const struct cluster_spec *want, const struct observed
     struct json *status = json_object();
     json_set_int(status, "observedGeneration", want->generation);
     write_identity(&in, status);
+    write_tls(&in, status);
     write_members(&in, status);
     write_numbers(&in, status);
     write_operations(&in, status);

@@ -53,8 +53,8 @@ static int64_t etcd_member_ordinal(const struct cluster_spec *want,
         snprintf(out->text, sizeof(out->text), "%.*s", (int)strcspn(host, ".:"), host);
         int64_t ordinal = observed_ordinal(out->text, "", want->name);
         if (ordinal != OBSERVED_NO_ORDINAL &&
-            strcmp(names_peer_url(out->text, want->name, want->ns).text, member->peer_urls[i]) ==
-                0) {
+            strcmp(names_peer_url(spec_scheme(want), out->text, want->name, want->ns).text,
+                   member->peer_urls[i]) == 0) {
             return ordinal;
         }
     }

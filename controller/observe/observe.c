@@ -42,6 +42,25 @@ static const struct json *next_ours(const struct observe_look *look, enum kube_k
     return NULL;
 }
 
+/* Reads the cluster's Secrets where they are old. Gives what to show to its members; NULL: plain.
+ */
+static const struct http_tls *prepare_tls(const struct observe_sources *sources,
+                                          const char *namespace_, const char *name)
+{
+    const struct json *cluster =
+        sources->secrets == NULL
+            ? NULL
+            : kube_cache_get(sources->caches[KUBE_ETCD_CLUSTER], namespace_, name);
+    if (cluster == NULL) {
+        return NULL;
+    }
+    struct cluster_spec want;
+    (void)!spec_parse(cluster, &want); /* a wrong field elsewhere does not matter here */
+    secrets_refresh(sources->secrets, &want);
+    spec_free(&want);
+    return secrets_tls(sources->secrets, namespace_, name);
+}
+
 struct observe_look *observe_start(const struct observe_sources *sources, const char *namespace_,
                                    const char *name)
 {
@@ -49,6 +68,8 @@ struct observe_look *observe_start(const struct observe_sources *sources, const 
     look->sources = sources;
     look->namespace_ = str_dup(namespace_);
     look->name = str_dup(name);
+    const struct http_tls *tls = prepare_tls(sources, namespace_, name);
+    enum names_scheme scheme = tls == NULL ? NAMES_HTTP : NAMES_HTTPS;
     size_t limit = kube_cache_count(sources->caches[KUBE_POD]);
     struct etcd_endpoint *endpoints = mem_array(limit, sizeof(*endpoints));
     struct name *urls = mem_array(limit, sizeof(*urls));
@@ -61,8 +82,9 @@ struct observe_look *observe_start(const struct observe_sources *sources, const 
             continue;
         }
         size_t i = look->pod_count++;
-        urls[i] = names_client_url(pod_name, name, namespace_);
-        endpoints[i] = (struct etcd_endpoint){.url = urls[i].text, .connect_to = address};
+        urls[i] = names_client_url(scheme, pod_name, name, namespace_);
+        endpoints[i] =
+            (struct etcd_endpoint){.url = urls[i].text, .connect_to = address, .tls = tls};
         look->pods[i] = str_dup(pod_name);
     }
     look->probe = etcd_probe_start(sources->http, endpoints, look->pod_count, ETCD_PROBE_MS);
@@ -206,6 +228,9 @@ void observe_finish(struct observe_look *look, const struct json *cluster, int64
     observed_set_cluster(out, cluster);
     add_objects(look, out);
     add_nodes(look, out);
+    if (look->sources->secrets != NULL) {
+        out->certs = *secrets_facts(look->sources->secrets, look->namespace_, look->name);
+    }
     size_t count = 0;
     const struct etcd_probed *results = etcd_probe_results(look->probe, &count);
     add_endpoints(look, results, count, now_ms, out);

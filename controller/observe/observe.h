@@ -10,10 +10,12 @@
 #include "controller/http/http.h"
 #include "controller/kube/cache.h"
 #include "controller/model/observed.h"
+#include "controller/secrets/secrets.h"
 
 /* Where things are read from; borrowed. */
 struct observe_sources {
     struct http *http;
+    struct secrets *secrets; /* NULL: no cluster speaks TLS */
     const struct kube_cache
         *caches[KUBE_KIND_COUNT]; /* by kind; those of Lease and Event are NULL */
 };

@@ -85,7 +85,7 @@ static void start_seed(struct pass *pass, const struct member_view *seed, const 
     }
     char initial_cluster[2 * NAMES_MAX];
     snprintf(initial_cluster, sizeof(initial_cluster), "%s=%s", name,
-             names_peer_url(name, pass->want->name, pass->want->ns).text);
+             names_peer_url(spec_scheme(pass->want), name, pass->want->name, pass->want->ns).text);
     struct name token = build_cluster_token(pass->want);
     const struct build_pod pod = {name, true, "new", initial_cluster, token.text};
     struct action *action = plan_apply(out, OBJECT_POD, build_pod(pass->want, &pod));

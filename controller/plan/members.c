@@ -34,7 +34,9 @@ static char *initial_cluster(const struct pass *pass, const struct member_view *
             continue;
         }
         buf_printf(&text, "%s%s=%s", comma, other->name.text,
-                   names_peer_url(other->name.text, pass->want->name, pass->want->ns).text);
+                   names_peer_url(spec_scheme(pass->want), other->name.text, pass->want->name,
+                                  pass->want->ns)
+                       .text);
     }
     char *out = str_from(text.data, text.size);
     buf_free(&text);
@@ -286,7 +288,8 @@ void plan_add_member(struct pass *pass, enum operation_type type, const char *ta
     struct action *action = plan_append(pass->out, ACTION_MEMBER_ADD);
     action->cluster_id = pass->view->latched_id;
     action->name = str_dup(name.text);
-    action->peer_url = str_dup(names_peer_url(name.text, pass->want->name, pass->want->ns).text);
+    action->peer_url = str_dup(
+        names_peer_url(spec_scheme(pass->want), name.text, pass->want->name, pass->want->ns).text);
     action->via = str_dup(caller->name.text);
     event_set(&action->event, EVENT_NORMAL, "AddedMember", name.text,
               "Added member %s as a learner", name.text);

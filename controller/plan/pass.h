@@ -30,6 +30,9 @@ struct pass {
     struct plan *out;
 };
 
+/* Gives false while the first start has to wait for certificates. */
+bool plan_certs(struct pass *pass);
+
 /* Concerns, in the order in which plan_make asks them. */
 bool plan_delete(struct pass *pass);
 bool plan_bootstrap(struct pass *pass);

@@ -181,6 +181,10 @@ static void plan_ladder(struct pass *pass)
     }
     note_even_count(pass);
     ensure_finalizer(pass);
+    if (!plan_certs(pass)) {
+        plan_objects(pass);
+        return;
+    }
     if (!plan_bootstrap(pass)) {
         plan_running(pass);
     }

@@ -116,10 +116,10 @@ def a_typo_in_a_field_is_told(world):
 
 # What the schema takes and the operator refuses: the spec, the field named, the reason.
 REFUSED = [
-    ({"tls": {"mode": "Auto"}}, "spec.tls.mode", "TLSModeNotSupported"),
-    ({"tls": {}}, "spec.tls.mode", "TLSModeNotSupported"),
     ({"tls": {"mode": "CertManager"}}, "spec.tls.mode", "TLSModeNotSupported"),
-    ({"tls": {"mode": "Secrets"}}, "spec.tls.mode", "TLSModeNotSupported"),
+    ({"tls": {"mode": "Secrets"}}, "spec.tls.secrets.peer", "InvalidSpec"),
+    ({"tls": {"caLifetime": "1000h"}}, "spec.tls.caLifetime", "InvalidSpec"),
+    ({"tls": {"serverNames": ["not a name"]}}, "spec.tls.serverNames", "InvalidSpec"),
     ({"engine": "Etcd"}, "spec.engine", "EngineNotSupported"),
     ({"storage": {"size": "1Mi"}}, "spec.storage.size", "InvalidSpec"),
     ({"storage": {"size": "0"}}, "spec.storage.size", "InvalidSpec"),

@@ -40,7 +40,7 @@ def grows_rests_shrinks_and_goes(world):
 
 def is_killed_after_every_change(world):
     """Each life of the operator makes one change and dies; the cluster must come out as without deaths."""
-    cluster = Cluster(world, "crashy")
+    cluster = Cluster(world, "crashy", "Auto")
     cluster.create(1)
     lives = 0
     for replicas in (1, 3, 2):
@@ -79,7 +79,7 @@ def is_killed_after_every_change(world):
 def replaces_members(world):
     """One that a person wants replaced (added before removed), and one whose volume is gone (the other way)."""
     world.operator_start()
-    cluster = Cluster(world, "heal")
+    cluster = Cluster(world, "heal", "Auto")
     cluster.create(3)
     cluster.wait_settled(3)
     world.request("DELETE", f"{GROUP}/etcdmembers/heal-1")
@@ -89,6 +89,8 @@ def replaces_members(world):
     world.request("DELETE", f"{CORE}/pods/heal-0")
     world.wait(lambda: "heal-0" not in cluster.owned(CORE + "/pods"), 60, "heal-0 is gone")
     say(f"  volume lost: {cluster.wait_settled(3)}")
+    cluster.patch({"tls": {"serverNames": ["heal.example.org"]}})
+    world.wait(lambda: cluster.reasons().count("IssuedCertificate") >= 5, 30, "the server has its new name")
     events = set(cluster.reasons())
     say(f"  events: {sorted(events)}")
     if not events:
@@ -107,7 +109,7 @@ def comes_through_a_bad_api(world):
     if status != 200:
         raise Failed(f"faults: {status} {body}")
     world.operator_start()
-    cluster = Cluster(world, "rough")
+    cluster = Cluster(world, "rough", "Auto")
     cluster.create(3)
     say(f"  three members: {cluster.wait_settled(3, 300)}")
     cluster.scale(1)

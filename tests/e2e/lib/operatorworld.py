@@ -220,8 +220,8 @@ class World:
 
 
 class Cluster:
-    def __init__(self, world, name):
-        self.world, self.name = world, name
+    def __init__(self, world, name, tls="Disabled"):
+        self.world, self.name, self.tls = world, name, tls
         self.path = f"{GROUP}/etcdclusters/{name}"
 
     # ---- the object ----
@@ -229,7 +229,7 @@ class Cluster:
     def body(self, replicas, **spec):
         return {"apiVersion": "quorate.dev/v1alpha1", "kind": "EtcdCluster",
                 "metadata": {"name": self.name, "namespace": "default"},
-                "spec": {"replicas": replicas, "tls": {"mode": "Disabled"},
+                "spec": {"replicas": replicas, "tls": {"mode": self.tls},
                          "repair": {"notReadyGracePeriod": "5s", "nodeLostGracePeriod": "5s"}, **spec}}
 
     def create(self, replicas, **spec):
@@ -312,10 +312,36 @@ class Cluster:
                 and p.get("status", {}).get("podIP")}
 
     def endpoints(self):
-        return ",".join(f"http://{ip}:2379" for ip in self.addresses().values())
+        if self.tls == "Disabled":
+            return ",".join(f"http://{ip}:2379" for ip in self.addresses().values())
+        return ",".join(f"https://{pod}.{self.name}-peers.default.svc:2379" for pod in self.addresses())
 
-    def etcdctl(self, *args, endpoints=None, stdin=None):
-        return self.world.run(ETCDCTL, "--endpoints", endpoints or self.endpoints(), *args, stdin=stdin)
+    def secret(self, name):
+        """The decoded values of a Secret; empty when it is not there."""
+        data = self.world.get(f"{CORE}/secrets/{name}").get("data", {})
+        return {key: base64.b64decode(value).decode() for key, value in data.items()}
+
+    def client_files(self, secret=None):
+        """The flags of etcdctl for the Secret for users, as files written anew."""
+        name = secret or f"{self.name}-client"
+        values = self.secret(name)
+        expect(values, f"Secret {name} is not there")
+        flags = []
+        for key, flag in (("ca.crt", "--cacert"), ("tls.crt", "--cert"), ("tls.key", "--key")):
+            path = os.path.join(self.world.dir, f"{name}-{key}")
+            with open(path + ".new", "w", encoding="utf-8") as file:
+                file.write(values[key])
+            os.rename(path + ".new", path)
+            flags += [flag, path]
+        return flags
+
+    def etcdctl(self, *args, endpoints=None, stdin=None, files=None):
+        command = [ETCDCTL, "--endpoints", endpoints or self.endpoints()]
+        if self.tls != "Disabled":
+            # Certificates are for names, which only the playground's processes know.
+            command = [self.world.program("quorate-playground"), "exec-env", "--dir", self.world.state, "--", *command]
+            command += self.client_files() if files is None else files
+        return self.world.run(*command, *args, stdin=stdin)
 
     def member_list(self):
         """Name to (id, is learner), as etcdctl tells."""

@@ -75,8 +75,18 @@ static void every_wrong_field_is_named(void **state)
         {"demo", "\"replicas\":\"3\"", "spec.replicas", REASON_InvalidSpec},
         {"demo", "\"engine\":\"Etcd\"", "spec.engine", REASON_EngineNotSupported},
         {"demo", "\"engine\":\"MySQL\"", "spec.engine", REASON_InvalidSpec},
-        {"demo", "\"tls\":{}", "spec.tls.mode", REASON_TLSModeNotSupported},
-        {"demo", "\"tls\":{\"mode\":\"Secrets\"}", "spec.tls.mode", REASON_TLSModeNotSupported},
+        {"demo", "\"tls\":{\"mode\":\"CertManager\"}", "spec.tls.mode", REASON_TLSModeNotSupported},
+        {"demo", "\"tls\":{\"mode\":\"Secrets\",\"secrets\":{\"server\":\"s\",\"operator\":\"o\"}}",
+         "spec.tls.secrets.peer", REASON_InvalidSpec},
+        {"demo", "\"tls\":{\"secrets\":{\"peer\":\"x\"}}", "spec.tls.secrets.peer",
+         REASON_InvalidSpec},
+        {"demo", "\"tls\":{\"leafLifetime\":\"1s\"}", "spec.tls.leafLifetime", REASON_InvalidSpec},
+        {"demo", "\"tls\":{\"caLifetime\":\"3000h\"}", "spec.tls.caLifetime", REASON_InvalidSpec},
+        {"demo", "\"tls\":{\"settleTime\":\"8760h\",\"caLifetime\":\"80000h\"}",
+         "spec.tls.caLifetime", REASON_InvalidSpec},
+        {"demo", "\"tls\":{\"caGeneration\":0}", "spec.tls.caGeneration", REASON_InvalidSpec},
+        {"demo", "\"tls\":{\"serverNames\":[\"a,DNS:b\"]}", "spec.tls.serverNames",
+         REASON_InvalidSpec},
         {"demo", "\"version\":\"3.4\"", "spec.version", REASON_InvalidSpec},
         {"demo", "\"paused\":\"yes\"", "spec.paused", REASON_InvalidSpec},
         {"demo", "\"storage\":{\"size\":\"big\"}", "spec.storage.size", REASON_InvalidSpec},
@@ -122,9 +132,10 @@ static void the_refused_tls_mode_says_the_way_out(void **state)
     struct json *object = NULL;
     struct cluster_spec want;
 
-    assert_int_equal(parse("demo", "\"tls\":{\"mode\":\"Auto\"}", &object, &want), E_INVALID);
+    assert_int_equal(parse("demo", "\"tls\":{\"mode\":\"CertManager\"}", &object, &want),
+                     E_INVALID);
 
-    assert_non_null(strstr(want.problems[0].message, "spec.tls.mode: Disabled"));
+    assert_non_null(strstr(want.problems[0].message, "spec.tls.mode: Auto"));
     spec_free(&want);
     json_free(object);
 }

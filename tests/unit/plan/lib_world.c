@@ -252,7 +252,7 @@ static void found(struct world *world, const struct world_pod *pod, struct world
     world->founded++;
     world->was_latched = false; /* nothing is left that knows of an earlier one */
     world->cluster_id = 0xc0ffee00u + world->founded;
-    struct name url = names_peer_url(pod->name, "demo", "ns");
+    struct name url = names_peer_url(spec_scheme(&world->want), pod->name, "demo", "ns");
     struct world_member *member = new_member(world, url.text, false);
     member->started = true;
     pvc->has_data = true;

@@ -108,6 +108,9 @@ struct world {
     struct world_kube *history; /* ring of WORLD_HISTORY_MAX, or NULL when stale reads are off */
     size_t history_count;
     struct world_member etcd[WORLD_ROWS_MAX];
+    struct certs_facts certs;
+    int key_count;
+    size_t authorities; /* that took over */
     uint64_t cluster_id;
     uint64_t leader_id;
     uint64_t commit;
@@ -142,6 +145,9 @@ struct world {
 /* Makes a world with one EtcdCluster "demo" of that many replicas, short graces and six nodes. */
 void world_init(struct world *world, uint64_t seed, int64_t replicas);
 void world_free(struct world *world);
+
+/* Before its first start: it speaks TLS, with certificates of two hours. */
+void world_use_tls(struct world *world);
 
 /* Makes a copy that goes its own way from here; source must outlive it. */
 void world_clone(struct world *world, const struct world *source, uint64_t seed);

@@ -81,10 +81,11 @@ static bool args_have(const struct json *pod, const char *flag)
 }
 
 /* The argument must name the member and every other member, as etcd asks of a joining one. */
-static void judge_pod_args(const struct json *body, const char *name)
+static void judge_pod_args(const struct world *world, const struct json *body, const char *name)
 {
     const struct json *args = json_path(body, "spec.containers.0.args");
-    char *wanted = str_printf("%s=%s", name, names_peer_url(name, "demo", "ns").text);
+    char *wanted = str_printf("%s=%s", name,
+                              names_peer_url(spec_scheme(&world->want), name, "demo", "ns").text);
     for (size_t i = 0; i < json_count(args); i++) {
         const char *arg = json_str(json_at(args, i), "");
         if (str_starts_with(arg, "--initial-cluster=") && strstr(arg, wanted) == NULL) {
@@ -99,7 +100,10 @@ static int apply_pod(struct world *world, const struct action *action)
     if (world_pod(world, action->name) != NULL) {
         return E_INVALID; /* a Pod's template cannot be changed */
     }
-    judge_pod_args(action->body, action->name);
+    judge_pod_args(world, action->body, action->name);
+    if (certs_are_wanted(&world->want) && world->certs.of[CERTS_SERVER].presence != CERTS_PRESENT) {
+        fail_msg("the Pod %s is made before its certificates", action->name);
+    }
     for (int i = 0; i < WORLD_ROWS_MAX; i++) {
         struct world_pod *pod = &world->kube.pods[i];
         if (pod->used) {
@@ -329,6 +333,8 @@ static int delete_object(struct world *world, const struct action *action)
 int world_act_kube(struct world *world, const struct action *action)
 {
     switch (action->kind) {
+    case ACTION_CERTIFICATE:
+        return world_act_certificate(world, action);
     case ACTION_APPLY:
         if (action->object == OBJECT_POD) {
             return apply_pod(world, action);
@@ -522,6 +528,7 @@ void world_observe(struct world *world, struct observed *out)
     observe_pvcs(kube, out);
     observe_objects(kube, out);
     observe_nodes(world, out);
+    out->certs = world->certs;
     observe_etcd(world, out);
 }
 

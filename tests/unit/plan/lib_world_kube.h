@@ -8,6 +8,9 @@
 /* Carries out an apply, patch or delete with its preconditions; 0 or E_*. */
 int world_act_kube(struct world *world, const struct action *action);
 
+/* Changes the facts of a Secret; 0 or E_CONFLICT. */
+int world_act_certificate(struct world *world, const struct action *action);
+
 /* Writes a fresh resource version. */
 void world_touch(struct world *world, char *version, size_t size);
 

@@ -146,7 +146,7 @@ static void add_member(struct stage *stage, const struct small *world, size_t i)
     snprintf(stage->names[i], sizeof(stage->names[i]), "demo-%zu", i);
     snprintf(stage->pvcs[i], sizeof(stage->pvcs[i]), "data-demo-%zu", i);
     snprintf(stage->urls[i], sizeof(stage->urls[i]), "%s",
-             names_peer_url(stage->names[i], "demo", "ns").text);
+             names_peer_url(NAMES_HTTP, stage->names[i], "demo", "ns").text);
     bool has_pod = state != POD_GONE && state != VOLUME_GONE && state != LEARNER_FRESH;
     bool has_pvc = state != VOLUME_GONE && state != LEARNER_FRESH;
     if (has_pod) {

@@ -239,7 +239,11 @@ static void walk(uint64_t seed, const struct world *settled, struct totals *tota
     rng_seed(&start, seed);
     int64_t size = (int64_t)(1 + rng_below(&start, REPLICAS_MAX));
     if (rng_below(&start, 4) == 0) {
-        world_init(&world, seed, size); /* one in four is disturbed from its first start on */
+        world_init(&world, seed, size);
+        if (seed % 4 == 1) {
+            world_use_tls(&world);
+        }
+        /* one in four is disturbed from its first start on */
     } else {
         world_clone(&world, &settled[size - 1], seed);
     }
