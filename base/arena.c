@@ -7,6 +7,7 @@
 #include "base/alloc.h"
 #include "base/assert.h"
 
+#define ARENA_FIRST_BYTES 512u /* many arenas hold no more */
 #define ARENA_BLOCK_BYTES 4096u
 #define ARENA_ALIGN       16u
 
@@ -43,6 +44,9 @@ void arena_wipe(struct arena *arena)
 static struct arena_block *arena_add_block(struct arena *arena, size_t size)
 {
     size_t capacity = size > ARENA_BLOCK_BYTES / 4 ? size : ARENA_BLOCK_BYTES;
+    if (arena->blocks == NULL && size <= ARENA_FIRST_BYTES) {
+        capacity = ARENA_FIRST_BYTES;
+    }
     struct arena_block *block = mem_alloc(sizeof(*block) + capacity);
     block->used = 0;
     block->capacity = capacity;

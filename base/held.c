@@ -7,7 +7,7 @@
 
 struct held {
     _Atomic uint32_t refs;
-    _Atomic uint64_t bytes;
+    _Atomic uint64_t bytes[HELD_KINDS];
     struct held_sum *sum;
 };
 
@@ -30,36 +30,38 @@ struct held *held_ref(struct held *held)
 void held_unref(struct held *held)
 {
     if (held != NULL && atomic_fetch_sub_explicit(&held->refs, 1, memory_order_acq_rel) == 1) {
-        ASSERT(held->bytes == 0);
+        ASSERT(held->bytes[HELD_REQUESTS] == 0 && held->bytes[HELD_ANSWERS] == 0);
         mem_free(held);
     }
 }
 
-void held_add(struct held *held, size_t bytes)
+void held_add(struct held *held, enum held_kind kind, size_t bytes)
 {
     if (held != NULL) {
-        atomic_fetch_add_explicit(&held->bytes, bytes, memory_order_relaxed);
-        atomic_fetch_add_explicit(&held->sum->bytes, bytes, memory_order_relaxed);
+        atomic_fetch_add_explicit(&held->bytes[kind], bytes, memory_order_relaxed);
+        atomic_fetch_add_explicit(&held->sum->bytes[kind], bytes, memory_order_relaxed);
     }
 }
 
-void held_sub(struct held *held, size_t bytes)
+void held_sub(struct held *held, enum held_kind kind, size_t bytes)
 {
     if (held != NULL) {
-        uint64_t before = atomic_fetch_sub_explicit(&held->bytes, bytes, memory_order_relaxed);
+        uint64_t before =
+            atomic_fetch_sub_explicit(&held->bytes[kind], bytes, memory_order_relaxed);
         ASSERT(before >= bytes);
-        atomic_fetch_sub_explicit(&held->sum->bytes, bytes, memory_order_relaxed);
+        atomic_fetch_sub_explicit(&held->sum->bytes[kind], bytes, memory_order_relaxed);
     }
 }
 
-uint64_t held_bytes(const struct held *held)
+uint64_t held_bytes(const struct held *held, enum held_kind kind)
 {
     return held == NULL ? 0
-                        : atomic_load_explicit(&((struct held *)(uintptr_t)held)->bytes,
+                        : atomic_load_explicit(&((struct held *)(uintptr_t)held)->bytes[kind],
                                                memory_order_relaxed);
 }
 
-uint64_t held_sum_bytes(const struct held_sum *sum)
+uint64_t held_sum_bytes(const struct held_sum *sum, enum held_kind kind)
 {
-    return atomic_load_explicit(&((struct held_sum *)(uintptr_t)sum)->bytes, memory_order_relaxed);
+    return atomic_load_explicit(&((struct held_sum *)(uintptr_t)sum)->bytes[kind],
+                                memory_order_relaxed);
 }

@@ -13,6 +13,7 @@
 #include "base/alloc.h"
 #include "base/assert.h"
 #include "base/list.h"
+#include "base/log.h"
 #include "base/map.h"
 #include "base/net/handle.h"
 #include "engine/rpc/grpc_head.h"
@@ -31,11 +32,21 @@ static void uncount(_Atomic uint64_t *counter)
     atomic_fetch_sub_explicit(counter, 1, memory_order_relaxed);
 }
 
+/* Counts bytes of an unfinished request, or takes them away. */
+static void count_received(struct grpc_call *call, size_t more, size_t less)
+{
+    call->server->receive_bytes += more - less;
+    if (call->stream != NULL) {
+        struct grpc_conn *conn = http2_session_ctx(http2_stream_session(call->stream));
+        conn->receive_bytes += more - less;
+    }
+}
+
 void grpc_call_release(struct grpc_call *call)
 {
     struct grpc_server *server = call->server;
     loop_timer_cancel(&call->deadline);
-    server->receive_bytes -= call->received.size;
+    count_received(call, 0, call->received.size);
     handle_remove(&server->handles, call->handle);
     if (call->stream != NULL) { /* local calls have none */
         if (call->unconsumed > 0) {
@@ -49,6 +60,7 @@ void grpc_call_release(struct grpc_call *call)
     }
     buf_free(&call->received);
     uncount(&server->counters.open_calls);
+    server->ending_calls -= call->method->is_endless ? 0 : 1;
     mem_free(call);
 }
 
@@ -90,10 +102,10 @@ static void call_send_status(struct grpc_call *call, enum grpc_code code, const 
 void grpc_call_finish(struct grpc_call *call, enum grpc_code code, const char *message)
 {
     struct grpc_server *server = call->server;
-    call_send_status(call, code, message);
     if (server->config.on_finished != NULL) {
-        server->config.on_finished(server->config.ctx, call, code);
+        server->config.on_finished(server->config.ctx, call, code); /* its way is still there */
     }
+    call_send_status(call, code, message);
     grpc_call_release(call);
 }
 
@@ -205,7 +217,7 @@ static bool call_deliver_kept(struct grpc_call *call)
     struct buf kept = call->received;
     size_t used = 0;
     buf_init(&call->received, BUF_NO_LIMIT); /* the user may pause and more may come meanwhile */
-    server->receive_bytes -= kept.size;
+    count_received(call, 0, kept.size);
     call->is_parsing = true;
     bool alive = call_deliver(call, buf_bytes(&kept), &used);
     if (alive) {
@@ -214,7 +226,7 @@ static bool call_deliver_kept(struct grpc_call *call)
         buf_consume(&kept, used);
         buf_free(&call->received);
         call->received = kept;
-        server->receive_bytes += kept.size;
+        count_received(call, kept.size, 0);
         if (kept.size == 0 && kept.capacity > GRPC_REQUEST_KEEP_BYTES) {
             buf_free(&call->received);
             buf_init(&call->received, BUF_NO_LIMIT);
@@ -228,7 +240,34 @@ static bool call_deliver_kept(struct grpc_call *call)
 static void call_keep(struct grpc_call *call, struct bytes data)
 {
     buf_append(&call->received, data.data, data.size);
-    call->server->receive_bytes += data.size;
+    count_received(call, data.size, 0);
+}
+
+/* Who broke which rule; not more of it than a log can bear. */
+static void log_abuse(struct grpc_server *server, const char *address, const char *reason)
+{
+    uint64_t second = loop_now_ms(server->config.loop) / 1000;
+    if (second != server->abuse_second) {
+        server->abuse_second = second;
+        server->abuses_logged = 0;
+    }
+    if (server->abuses_logged++ < GRPC_ABUSES_LOGGED) {
+        LOG_WARN("cut off a client that goes beyond the limits", LOG_STR("remote-addr", address),
+                 LOG_STR("reason", reason));
+    }
+}
+
+static void grpc_on_abuse(void *ctx, struct http2_session *session, const char *reason)
+{
+    log_abuse(ctx, stream_peer_address(http2_session_stream(session)), reason);
+}
+
+static bool grpc_may_read(void *ctx, const struct http2_session *session)
+{
+    const struct grpc_server *server = ctx;
+    const struct grpc_conn *conn = http2_session_ctx(session);
+    return server->config.may_read == NULL || conn->held == NULL ||
+           server->config.may_read(server->config.ctx, conn->held);
 }
 
 static void grpc_on_data(void *ctx, struct http2_stream *stream, struct bytes data)
@@ -258,7 +297,12 @@ static void grpc_on_data(void *ctx, struct http2_stream *stream, struct bytes da
         call->is_parsing = false;
         call_keep(call, bytes_of(data.data + used, data.size - used));
     }
-    if (server->receive_bytes > server->config.receive_bytes_max && call->received.size > 0) {
+    const struct grpc_conn *conn = http2_session_ctx(http2_stream_session(stream));
+    if (server->receive_bytes > server->config.receive_bytes_max && call->received.size > 0 &&
+        conn->receive_bytes >
+            BASE_MIN(GRPC_RECEIVE_BYTES_SHARE, server->config.receive_bytes_max / 2)) {
+        log_abuse(server, stream_peer_address(http2_session_stream(conn->session)),
+                  "too much memory in unfinished requests");
         grpc_call_cancel(call, GRPC_CANCEL_PROTOCOL, GRPC_RESOURCE_EXHAUSTED,
                          "grpc: too much memory in unfinished requests");
     }
@@ -312,6 +356,7 @@ struct grpc_call *grpc_call_new(struct grpc_server *server, const struct grpc_me
     }
     count(&server->counters.started_calls, 1);
     count(&server->counters.open_calls, 1);
+    server->ending_calls += method->is_endless ? 0 : 1;
     return call;
 }
 
@@ -408,6 +453,10 @@ struct grpc_server *grpc_server_new(const struct grpc_server_config *config)
         .on_drained = grpc_on_drained,
         .on_close = grpc_on_close,
         .on_session_close = grpc_on_session_close,
+        .on_abuse = grpc_on_abuse,
+        .may_read = grpc_may_read,
+        .all_streams = &server->stream_count,
+        .all_streams_max = GRPC_STREAMS_MAX,
     };
     server->local_held = own->held == NULL ? NULL : held_new(own->held);
     list_init(&server->conns);
@@ -609,7 +658,7 @@ struct counted {
 static void counted_release(void *ctx)
 {
     struct counted *counted = ctx;
-    held_sub(counted->held, counted->size);
+    held_sub(counted->held, HELD_ANSWERS, counted->size);
     held_unref(counted->held);
     mem_free(counted->data);
     mem_free(counted);

@@ -18,7 +18,10 @@
 
 #define GRPC_MESSAGE_BYTES_DEFAULT      (2u * 1024u * 1024u)
 #define GRPC_CONCURRENT_STREAMS_DEFAULT UINT32_MAX
-#define GRPC_RECEIVE_BYTES_DEFAULT      (256u * 1024u * 1024u)
+#define GRPC_RECEIVE_BYTES_DEFAULT      (32u * 1024u * 1024u)
+#define GRPC_RECEIVE_BYTES_SHARE        (1024u * 1024u)
+#define GRPC_STREAMS_MAX                16384u
+#define GRPC_ABUSES_LOGGED              10u
 #define GRPC_CALL_LOW_BYTES             (64u * 1024u)
 #define GRPC_PING_MIN_INTERVAL_MS       5000u
 #define GRPC_KEEPALIVE_INTERVAL_MS      (2u * 60u * 60u * 1000u)
@@ -31,6 +34,7 @@ struct grpc_method {
     const char *path; /* "/etcdserverpb.KV/Range" */
     enum grpc_kind kind;
     int id;
+    bool is_endless; /* lasts as long as its client wants: nobody waits for its end */
 };
 
 struct grpc_server;
@@ -51,14 +55,18 @@ struct grpc_server_config {
     void *ctx;
     const struct grpc_method *methods; /* borrowed for the life of the server */
     size_t method_count;
-    size_t message_bytes_max;        /* of a request; 0: GRPC_MESSAGE_BYTES_DEFAULT */
-    size_t receive_bytes_max;        /* of unfinished requests, all calls together; 0: default */
+    size_t message_bytes_max; /* of a request; 0: GRPC_MESSAGE_BYTES_DEFAULT */
+    size_t receive_bytes_max; /* of unfinished requests, all calls together; beyond it a connection
+                                 with more than its share loses the call; 0: default */
     uint32_t max_concurrent_streams; /* per connection; 0: default */
     uint64_t ping_min_interval_ms;   /* 0: GRPC_PING_MIN_INTERVAL_MS */
     bool ping_without_stream;
     uint64_t keepalive_interval_ms; /* 0: GRPC_KEEPALIVE_INTERVAL_MS */
     uint64_t keepalive_timeout_ms;  /* 0: GRPC_KEEPALIVE_TIMEOUT_MS */
     struct held_sum *held;          /* what the counts of connections add up to; NULL: no counts */
+
+    /* False: the connection that held counts for is not read for now. Optional. */
+    bool (*may_read)(void *ctx, const struct held *held);
 
     /*
      * A call has begun (its head is there, no message yet). Optional. For streams whose first word

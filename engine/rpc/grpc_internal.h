@@ -19,6 +19,7 @@ struct grpc_conn {
     struct grpc_server *server;
     struct http2_session *session;
     struct held *held;
+    size_t receive_bytes; /* of unfinished requests */
     void (*on_closed)(void *ctx);
     void *closed_ctx;
 };
@@ -41,7 +42,11 @@ struct grpc_server {
     struct list conns;
     struct handle_table handles;
     size_t receive_bytes; /* of unfinished requests */
+    size_t stream_count;
+    uint64_t abuse_second; /* which second abuses_logged is of */
+    uint32_t abuses_logged;
     bool draining;
+    size_t ending_calls; /* open ones of methods that are not endless */
     void (*take_other)(void *ctx, struct http2_stream *stream, bool ends_here);
     void *take_other_ctx;
     struct held *local_held; /* of all calls that come another way together */

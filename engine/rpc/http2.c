@@ -5,6 +5,7 @@
  */
 #include "engine/rpc/http2.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "base/alloc.h"
@@ -21,8 +22,14 @@
 #define HTTP2_CONTINUATIONS_MAX     8u
 #define HTTP2_SETTINGS_ENTRIES_MAX  32u
 #define HTTP2_STREAM_COST_BYTES     2048u
-#define HTTP2_HELD_BYTES_MAX        (64u * 1024u * 1024u) /* of a client that does not read */
-#define HTTP2_HEADER_OVERHEAD       32u /* RFC 9113, 6.5.2: how a header list is measured */
+/* Of one connection in one turn of the loop, so that many large answers do not make it long. */
+#define HTTP2_SOCKET_HIGH_BYTES (64u * 1024u)
+#define HTTP2_SOCKET_LOW_BYTES  (16u * 1024u)
+#define HTTP2_READ_RETRY_MS     5u
+#define HTTP2_READ_PIECE_BYTES  4096u /* after each it is asked whether more may be read */
+#define HTTP2_CLOSE_DEADLINE_MS 5000u /* for the last word to a client that does not read */
+#define HTTP2_HELD_BYTES_MAX    (64u * 1024u * 1024u) /* of a client that does not read */
+#define HTTP2_HEADER_OVERHEAD   32u /* RFC 9113, 6.5.2: how a header list is measured */
 
 static void session_on_data(void *ctx, struct bytes data);
 static void session_on_stream_drained(void *ctx);
@@ -39,6 +46,9 @@ static void stream_destroy(struct http2_stream *stream)
     list_remove(&stream->node);
     list_remove(&stream->drained_node);
     stream->session->stream_count--;
+    if (stream->session->config->all_streams != NULL) {
+        (*stream->session->config->all_streams)--;
+    }
     http2_stream_drop_chunks(stream);
     buf_free(&stream->text);
     buf_free(&stream->trailers);
@@ -72,6 +82,8 @@ void http2_session_free(struct http2_session *session)
     http2_session_enter(session);
     loop_task_cancel(&session->pump_task);
     loop_timer_cancel(&session->keepalive);
+    loop_timer_cancel(&session->read_timer);
+    buf_free(&session->unread);
     stream_free(session->stream);
     session->stream = NULL;
     while (!list_empty(&session->streams)) {
@@ -110,6 +122,7 @@ static void session_goaway(struct http2_session *session, uint32_t error, const 
         return;
     }
     session->is_closing = true;
+    stream_set_deadline(session->stream, HTTP2_CLOSE_DEADLINE_MS);
     int32_t last = nghttp2_session_get_last_proc_stream_id(session->ng);
     nghttp2_submit_goaway(session->ng, NGHTTP2_FLAG_NONE, last, error, (const uint8_t *)reason,
                           strlen(reason));
@@ -152,8 +165,16 @@ static void session_pump(void *ctx)
 static void session_on_stream_drained(void *ctx)
 {
     struct http2_session *session = ctx;
-    stream_resume(session->stream);
+    if (!loop_timer_is_set(&session->read_timer)) {
+        stream_resume(session->stream);
+    }
     http2_session_wake(session);
+}
+
+static bool session_may_read(const struct http2_session *session)
+{
+    const struct http2_config *config = session->config;
+    return config->may_read == NULL || config->may_read(config->ctx, session);
 }
 
 /* A client that asks and asks and reads nothing is not read from, until its socket takes bytes
@@ -163,6 +184,13 @@ static void session_limit_held(struct http2_session *session)
     size_t held = session->queued_bytes + session->stream_count * HTTP2_STREAM_COST_BYTES;
     if (held > HTTP2_HELD_BYTES_MAX && stream_is_full(session->stream)) {
         stream_pause(session->stream);
+    }
+}
+
+static void session_tell_abuse(struct http2_session *session, const char *reason)
+{
+    if (session->config->on_abuse != NULL) {
+        session->config->on_abuse(session->config->ctx, session, reason);
     }
 }
 
@@ -219,10 +247,26 @@ static int on_begin_frame(nghttp2_session *ng, const nghttp2_frame_hd *head, voi
     return 0;
 }
 
+static bool session_has_too_many_streams(const struct http2_session *session)
+{
+    const struct http2_config *config = session->config;
+    return session->stream_count >= HTTP2_STREAMS_MAX ||
+           (config->all_streams != NULL && *config->all_streams >= config->all_streams_max &&
+            session->stream_count >= HTTP2_STREAMS_SHARE);
+}
+
 static int on_begin_headers(nghttp2_session *ng, const nghttp2_frame *frame, void *user_data)
 {
     struct http2_session *session = user_data;
     if (frame->headers.cat != NGHTTP2_HCAT_REQUEST) {
+        return 0;
+    }
+    if (session_has_too_many_streams(session)) {
+        nghttp2_submit_rst_stream(ng, NGHTTP2_FLAG_NONE, frame->hd.stream_id, HTTP2_REFUSED_STREAM);
+        if (session_is_flooded(session)) {
+            session_goaway(session, HTTP2_ENHANCE_YOUR_CALM, "too_many_streams");
+            return NGHTTP2_ERR_CALLBACK_FAILURE;
+        }
         return 0;
     }
     struct http2_stream *stream = mem_alloc(sizeof(*stream));
@@ -239,6 +283,9 @@ static int on_begin_headers(nghttp2_session *ng, const nghttp2_frame *frame, voi
     list_init(&stream->drained_node);
     list_append(&session->streams, &stream->node);
     session->stream_count++;
+    if (session->config->all_streams != NULL) {
+        (*session->config->all_streams)++;
+    }
     nghttp2_session_set_stream_user_data(ng, stream->id, stream);
     return 0;
 }
@@ -340,6 +387,8 @@ static int on_frame_recv(nghttp2_session *ng, const nghttp2_frame *frame, void *
     case NGHTTP2_PING:
         if ((frame->hd.flags & NGHTTP2_FLAG_ACK) == 0) {
             session_on_ping(session);
+        } else {
+            http2_session_on_pong(session, frame->ping.opaque_data);
         }
         break;
     default:
@@ -366,6 +415,14 @@ static int on_data_chunk(nghttp2_session *ng, uint8_t flags, int32_t stream_id, 
 static int on_frame_send(nghttp2_session *ng, const nghttp2_frame *frame, void *user_data)
 {
     struct http2_session *session = user_data;
+    if (frame->hd.type == NGHTTP2_GOAWAY && frame->goaway.error_code != NGHTTP2_NO_ERROR) {
+        char reason[80];
+        snprintf(reason, sizeof(reason), "%s %.*s",
+                 nghttp2_http2_strerror(frame->goaway.error_code),
+                 (int)BASE_MIN(frame->goaway.opaque_data_len, 40u),
+                 frame->goaway.opaque_data_len == 0 ? "" : (const char *)frame->goaway.opaque_data);
+        session_tell_abuse(session, reason);
+    }
     if (frame->hd.type != NGHTTP2_HEADERS && frame->hd.type != NGHTTP2_DATA) {
         return 0;
     }
@@ -408,6 +465,37 @@ static void session_update_deadline(struct http2_session *session)
     }
 }
 
+/* Gives the bytes to nghttp2, a piece after the other, as long as more may be read; how many. */
+static size_t session_take(struct http2_session *session, struct bytes data)
+{
+    size_t taken = 0;
+    while (taken < data.size && !session->is_dead && !session->is_closing) {
+        if (!session_may_read(session)) {
+            stream_pause(session->stream);
+            loop_timer_set(&session->read_timer, HTTP2_READ_RETRY_MS);
+            return taken;
+        }
+        size_t piece = BASE_MIN(data.size - taken, HTTP2_READ_PIECE_BYTES);
+        ssize_t used = nghttp2_session_mem_recv(session->ng, data.data + taken, piece);
+        taken += piece;
+        if (session->is_dead) {
+            break;
+        }
+        if (used < 0 && !session->is_closing) {
+            session_tell_abuse(session, nghttp2_strerror((int)used));
+            session_lose(session); /* not HTTP/2, or a flood: no word is owed */
+            break;
+        }
+        if (nghttp2_session_want_read(session->ng) == 0) {
+            stream_set_deadline(session->stream, HTTP2_CLOSE_DEADLINE_MS);
+        }
+        session_update_deadline(session);
+        session_limit_held(session);
+    }
+    http2_session_wake(session);
+    return data.size;
+}
+
 static void session_on_data(void *ctx, struct bytes data)
 {
     struct http2_session *session = ctx;
@@ -419,15 +507,37 @@ static void session_on_data(void *ctx, struct bytes data)
         session->awaits_pong = false; /* any sign of life will do */
         loop_timer_set(&session->keepalive, session->config->keepalive_interval_ms);
     }
-    ssize_t used = nghttp2_session_mem_recv(session->ng, data.data, data.size);
-    if (!session->is_dead) {
-        if (used < 0 && !session->is_closing) {
-            session_lose(session); /* not HTTP/2, or a flood: no word is owed */
-        } else {
-            session_update_deadline(session);
-            session_limit_held(session);
-            http2_session_wake(session);
+    if (session->unread.size > 0) {
+        buf_append(&session->unread, data.data, data.size);
+    } else {
+        size_t used = session_take(session, data);
+        if (!session->is_dead && used < data.size) {
+            buf_append(&session->unread, data.data + used, data.size - used);
         }
+    }
+    http2_session_leave(session);
+}
+
+static void session_on_read_timer(void *ctx)
+{
+    struct http2_session *session = ctx;
+    struct buf unread = session->unread;
+    http2_session_enter(session);
+    buf_init(&session->unread, BUF_NO_LIMIT);
+    size_t used = session_take(session, buf_bytes(&unread));
+    if (!session->is_dead) {
+        buf_consume(&unread, used);
+        buf_append(&unread, session->unread.data, session->unread.size);
+        buf_free(&session->unread);
+        session->unread = unread;
+        if (unread.size == 0) {
+            buf_free(&session->unread);
+        }
+        if (!loop_timer_is_set(&session->read_timer)) {
+            stream_resume(session->stream);
+        }
+    } else {
+        buf_free(&unread);
     }
     http2_session_leave(session);
 }
@@ -495,8 +605,10 @@ struct http2_session *http2_session_adopt(const struct http2_config *config, str
     session->tokens_ms = loop_now_ms(config->loop);
     list_init(&session->streams);
     list_init(&session->drained);
+    buf_init(&session->unread, BUF_NO_LIMIT);
     loop_task_init(config->loop, &session->pump_task, session_pump, session);
     loop_timer_init(config->loop, &session->keepalive, session_on_keepalive, session);
+    loop_timer_init(config->loop, &session->read_timer, session_on_read_timer, session);
     session->ng = session_make_ng(session);
     nghttp2_settings_entry settings[4] = {
         {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, HTTP2_STREAM_WINDOW_BYTES},
@@ -509,6 +621,7 @@ struct http2_session *http2_session_adopt(const struct http2_config *config, str
     nghttp2_session_set_local_window_size(session->ng, NGHTTP2_FLAG_NONE, 0,
                                           HTTP2_CONNECTION_WINDOW_BYTES);
     stream_set_events(stream, &SESSION_EVENTS, session);
+    stream_set_watermarks(stream, HTTP2_SOCKET_LOW_BYTES, HTTP2_SOCKET_HIGH_BYTES);
     stream_set_deadline(stream, HTTP2_HANDSHAKE_DEADLINE_MS);
     if (config->keepalive_interval_ms != 0) {
         loop_timer_set(&session->keepalive, config->keepalive_interval_ms);

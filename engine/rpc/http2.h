@@ -19,6 +19,8 @@
 #define HTTP2_STREAM_WINDOW_BYTES     (1024u * 1024u)
 #define HTTP2_CONNECTION_WINDOW_BYTES (16u * 1024u * 1024u)
 #define HTTP2_PREFIX_BYTES_MAX        16u
+#define HTTP2_STREAMS_MAX             16384u /* of one session, also where more were promised */
+#define HTTP2_STREAMS_SHARE           64u
 #define HTTP2_HANDSHAKE_DEADLINE_MS   10000u
 
 enum http2_error {
@@ -50,6 +52,14 @@ struct http2_config {
     bool ping_without_stream;       /* pings count as well when no stream is open */
     uint64_t keepalive_interval_ms; /* our own PING after so much silence; 0: none */
     uint64_t keepalive_timeout_ms;  /* no answer for so long closes the connection */
+
+    size_t *all_streams;    /* counts those of all sessions; NULL: no limit */
+    size_t all_streams_max; /* beyond it, sessions with more than their share get no more */
+
+    /* The session is ended, or about to be, because of what its client does. Optional. */
+    void (*on_abuse)(void *ctx, struct http2_session *session, const char *reason);
+    /* False: nothing is read for now; asked again soon. Optional. */
+    bool (*may_read)(void *ctx, const struct http2_session *session);
 
     /* The request's head is complete; ends_here: no body follows. */
     void (*on_request)(void *ctx, struct http2_stream *stream, bool ends_here);

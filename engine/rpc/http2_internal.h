@@ -64,6 +64,8 @@ struct http2_session {
     uint64_t tokens_ms; /* time up to which the flood bucket was refilled */
     uint32_t tokens;
     struct loop_timer keepalive;
+    struct buf unread;            /* came before reading was stopped */
+    struct loop_timer read_timer; /* runs while nothing is read, see http2_config.may_read */
     uint64_t keepalive_seen_bytes;
     bool awaits_pong;
 };

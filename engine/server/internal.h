@@ -65,7 +65,13 @@
  * more than its share is answered no further until it takes what waits for it; who reads what it
  * asked for does not notice. */
 #define ANSWERS_BYTES_MAX   (32u * 1024u * 1024u)
-#define ANSWERS_BYTES_SHARE (64u * 1024u)
+#define ANSWERS_BYTES_SHARE (32u * 1024u)
+/* The same for requests that were taken and are not answered: beyond it, or of one connection, its
+ * next ones are not read. REQUEST_BYTES is what each costs besides its message. */
+#define REQUESTS_BYTES_MAX        (16u * 1024u * 1024u)
+#define REQUESTS_BYTES_SHARE      (64u * 1024u)
+#define REQUESTS_BYTES_PER_CLIENT (8u * 1024u * 1024u)
+#define REQUEST_BYTES             3072u
 /* Of one answer that is built whole: a transaction's. */
 #define ANSWER_BYTES_MAX  (256u * 1024u * 1024u)
 #define ANSWERS_NOT_TAKEN "etcdserver: the client does not take its answers"
@@ -100,7 +106,8 @@ struct request {
     enum request_origin origin;
     int method;
     uint64_t handle;   /* of the gRPC call or HTTP request */
-    struct held *held; /* counts the answers of its connection; one reference, may be NULL */
+    struct held *held; /* of its connection; one reference, may be NULL */
+    size_t held_bytes; /* counted there for this request */
     bool is_local;     /* see grpc_call_is_local */
     struct arena arena;
     ProtobufCMessage *message;
@@ -180,7 +187,7 @@ struct reply {
 
 /* Read by other threads than the state thread. */
 struct server_shared {
-    struct held_sum answers; /* that clients have not taken */
+    struct held_sum held; /* requests and answers of clients */
     _Atomic uint64_t leader, term, commit_index, applied_index;
     _Atomic bool ready, is_leader, is_learner, stopping;
     _Atomic bool store_waits_for_space;
@@ -460,6 +467,9 @@ void ranges_init(struct server *server);
 
 /* True when this connection may be given more answers (NULL: always). */
 bool answers_have_room(const struct server *server, const struct held *held);
+
+/* True when only those are answered who hold less than their share: then in small pieces. */
+bool answers_are_many(const struct server *server);
 
 /* Answers a checked range: at once, or in slices. Takes the request. */
 void ranges_answer(struct server *server, struct request *request);

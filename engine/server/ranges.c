@@ -27,6 +27,8 @@
 #define RANGE_KEYS_PER_TURN   2048u
 /* Of one call, on its way to its client. */
 #define RANGE_BYTES_UNSENT_MAX (512u * 1024u)
+/* Of one connection, begun and not ended. */
+#define RANGE_ACTIVE_PER_CLIENT 16u
 /* Calls that wait for their answers; more are refused. */
 #define RANGE_JOBS_MAX 20000u
 /* Sorted or filtered ones, which note every key (24 bytes), at a time. */
@@ -51,7 +53,9 @@ enum range_phase {
 struct range_group {
     struct list turn_link; /* in ranges.turns, when jobs is not empty */
     struct held *held;
-    struct list jobs; /* struct range_job, in turn */
+    struct list jobs;    /* struct range_job that were begun, in turn */
+    struct list waiting; /* and that will be, one after another */
+    size_t active_count;
     size_t job_count; /* blocked ones included */
 };
 
@@ -63,11 +67,13 @@ struct range_job {
     enum range_phase phase;
     struct kv_range_job kv;
     bool has_kv;
+    bool is_active;      /* counted in its group's active_count */
     bool is_sorting;     /* counted in ranges.sorting */
     bool told_size;      /* the first part has gone */
     uint64_t generation; /* of the store that it began in */
     uint64_t size;       /* measured, then: still to be sent */
     struct buf whole;    /* BUILD: the answer; SEND: what ends it */
+    size_t held_bytes;   /* of whole, counted for its connection */
     size_t unsent_bytes;
     uint64_t began_ms, progress_ms;
     uint64_t busy_ns;
@@ -84,8 +90,23 @@ void ranges_init(struct server *server)
 
 bool answers_have_room(const struct server *server, const struct held *held)
 {
-    return held == NULL || held_sum_bytes(&server->shared.answers) < ANSWERS_BYTES_MAX ||
-           held_bytes(held) < ANSWERS_BYTES_SHARE;
+    return held == NULL || held_sum_bytes(&server->shared.held, HELD_ANSWERS) < ANSWERS_BYTES_MAX ||
+           held_bytes(held, HELD_ANSWERS) < ANSWERS_BYTES_SHARE;
+}
+
+bool answers_are_many(const struct server *server)
+{
+    return held_sum_bytes(&server->shared.held, HELD_ANSWERS) >= ANSWERS_BYTES_MAX;
+}
+
+static size_t whole_bytes_max(const struct server *server)
+{
+    return answers_are_many(server) ? ANSWERS_BYTES_SHARE : RANGE_BYTES_WHOLE;
+}
+
+static size_t slice_bytes_max(const struct server *server)
+{
+    return answers_are_many(server) ? ANSWERS_BYTES_SHARE / 2 : RANGE_BYTES_PER_SLICE;
 }
 
 static uint64_t now_ns(const struct server *server)
@@ -110,6 +131,7 @@ static struct range_group *group_of(struct server *server, struct held *held)
         group = mem_zalloc(sizeof(*group));
         group->held = held_ref(held);
         list_init(&group->jobs);
+        list_init(&group->waiting);
         list_init(&group->turn_link);
         (void)map_set_u64(&server->ranges.groups, name, group);
     }
@@ -119,6 +141,12 @@ static struct range_group *group_of(struct server *server, struct held *held)
 static void job_queue(struct server *server, struct range_job *job)
 {
     list_remove(&job->link);
+    if (!job->is_active && job->group->active_count >= RANGE_ACTIVE_PER_CLIENT) {
+        list_append(&job->group->waiting, &job->link);
+        return;
+    }
+    job->group->active_count += job->is_active ? 0 : 1;
+    job->is_active = true;
     list_append(&job->group->jobs, &job->link);
     if (list_empty(&job->group->turn_link)) {
         list_append(&server->ranges.turns, &job->group->turn_link);
@@ -153,6 +181,14 @@ static void job_end_reading(struct server *server, struct range_job *job)
     }
 }
 
+/* What is built so far counts as an answer that was not taken. */
+static void job_count_whole(struct range_job *job, size_t bytes)
+{
+    held_sub(job->group->held, HELD_ANSWERS, job->held_bytes);
+    held_add(job->group->held, HELD_ANSWERS, bytes);
+    job->held_bytes = bytes;
+}
+
 /* Frees the job and gives its request back. */
 static struct request *job_free(struct server *server, struct range_job *job)
 {
@@ -162,6 +198,11 @@ static struct request *job_free(struct server *server, struct range_job *job)
     list_remove(&job->link);
     (void)map_remove_u64(&server->ranges.jobs, request->handle);
     server->ranges.count--;
+    job_count_whole(job, 0);
+    group->active_count -= job->is_active ? 1 : 0;
+    if (job->is_active && !list_empty(&group->waiting)) {
+        job_queue(server, LIST_ENTRY(group->waiting.next, struct range_job, link));
+    }
     if (list_empty(&group->jobs)) {
         list_remove(&group->turn_link);
     }
@@ -274,12 +315,6 @@ static void job_send(struct server *server, struct range_job *job, struct buf *p
     request_reply_part(server, job->request, part, whole);
 }
 
-static size_t whole_bytes_max(const struct server *server)
-{
-    return held_sum_bytes(&server->shared.answers) < ANSWERS_BYTES_MAX ? RANGE_BYTES_WHOLE
-                                                                       : ANSWERS_BYTES_SHARE;
-}
-
 /* One slice of a job that may go on. The job may be gone afterwards. */
 static void job_slice(struct server *server, struct range_job *job, size_t key_count)
 {
@@ -289,7 +324,7 @@ static void job_slice(struct server *server, struct range_job *job, size_t key_c
     uint64_t start = now_ns(server);
     buf_init(&part, BUF_NO_LIMIT);
     kv_env_fill(server, &env);
-    check_read(server, kv_range_slice(&env, &job->kv, key_count, RANGE_BYTES_PER_SLICE, out));
+    check_read(server, kv_range_slice(&env, &job->kv, key_count, slice_bytes_max(server), out));
     job->busy_ns += now_ns(server) - start;
     job->progress_ms = server_now_ms(server);
     switch (job->phase) {
@@ -300,7 +335,10 @@ static void job_slice(struct server *server, struct range_job *job, size_t key_c
         } else if (job->whole.size >= whole_bytes_max(server)) {
             job->size = job->whole.size;
             buf_free(&job->whole);
+            job_count_whole(job, 0);
             job->phase = RANGE_MEASURE;
+        } else {
+            job_count_whole(job, job->whole.size);
         }
         break;
     case RANGE_MEASURE:
@@ -368,6 +406,7 @@ static bool job_is_current(struct server *server, struct range_job *job)
     }
     job_end_reading(server, job);
     buf_free(&job->whole);
+    job_count_whole(job, 0);
     job->phase = RANGE_BUILD;
     job->size = 0;
     return true;
@@ -569,7 +608,8 @@ static void answer_small(struct server *server, struct request *request)
         return;
     }
     buf_init(&body, BUF_NO_LIMIT);
-    check_read(server, kv_range_slice(&env, &kv, RANGE_KEYS_AT_ONCE, RANGE_BYTES_PER_SLICE, &body));
+    check_read(server,
+               kv_range_slice(&env, &kv, RANGE_KEYS_AT_ONCE, slice_bytes_max(server), &body));
     if (kv.done) {
         int64_t revision = kv.header_revision;
         kv_range_append_tail(&kv, &body);
@@ -585,6 +625,7 @@ static void answer_small(struct server *server, struct request *request)
             job->kv = kv;
             job->has_kv = true;
             job->whole = body;
+            job_count_whole(job, body.size);
             job->busy_ns = now_ns(server) - start;
         }
     }
@@ -619,7 +660,7 @@ void ranges_answer(struct server *server, struct request *request)
     }
     bool others = !list_empty(&server->ranges.turns);
     struct range_job *job = job_new(server, request, RANGE_BUILD);
-    if (job != NULL && !others && server->ranges.keys_left > 0) {
+    if (job != NULL && job->is_active && !others && server->ranges.keys_left > 0) {
         job_turn(server, job);
         mvcc_release(server->mvcc);
     }

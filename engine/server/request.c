@@ -31,6 +31,7 @@ void request_free(struct request *request)
         arena_wipe(&request->arena);
     }
     mem_free(request->user_name);
+    held_sub(request->held, HELD_REQUESTS, request->held_bytes);
     held_unref(request->held);
     arena_free(&request->arena);
     mem_free(request);
@@ -57,7 +58,7 @@ static void reply_take_body(struct reply *reply, struct buf *from, struct held *
     reply->body = *from;
     buf_init(from, from->max_size);
     reply->held = held_ref(held);
-    held_add(held, reply->body.size);
+    held_add(held, HELD_ANSWERS, reply->body.size);
 }
 
 void header_of(const struct server *server, int64_t revision, Etcdserverpb__ResponseHeader *out)

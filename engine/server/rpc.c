@@ -234,6 +234,8 @@ static void io_on_message(void *ctx, struct grpc_call *call, struct bytes messag
     }
     io_take_identity(call, request);
     request->held = held_ref(grpc_call_held(call));
+    request->held_bytes = REQUEST_BYTES + 2 * message.size; /* as it came, and what refers to it */
+    held_add(request->held, HELD_REQUESTS, request->held_bytes);
     request->is_local = grpc_call_is_local(call);
     request->method = grpc_call_method(call)->id;
     request->run = spec->run;
@@ -248,6 +250,16 @@ static void io_on_message(void *ctx, struct grpc_call *call, struct bytes messag
         io_links_refresh(server); /* they look at who is connected now, not a moment ago */
     }
     server_submit(server, request);
+}
+
+/* A connection with many requests on their way is read no further until some are answered. */
+static bool io_may_read(void *ctx, const struct held *held)
+{
+    struct server *server = ctx;
+    uint64_t own = held_bytes(held, HELD_REQUESTS);
+    return own < REQUESTS_BYTES_SHARE ||
+           (own < REQUESTS_BYTES_PER_CLIENT &&
+            held_sum_bytes(&server->shared.held, HELD_REQUESTS) < REQUESTS_BYTES_MAX);
 }
 
 struct stream_notice {
@@ -412,7 +424,7 @@ static void io_send_reply(struct server *server, struct reply *reply)
 
 static void reply_free(struct reply *reply)
 {
-    held_sub(reply->held, reply->body.size);
+    held_sub(reply->held, HELD_ANSWERS, reply->body.size);
     held_unref(reply->held);
     buf_free(&reply->body);
     mem_free(reply->text);
@@ -475,7 +487,10 @@ void io_rpc_start(struct server *server)
 {
     static struct grpc_method methods[RPC_COUNT];
     for (int i = 0; i < RPC_COUNT; i++) {
-        methods[i] = (struct grpc_method){RPC_SPECS[i].path, RPC_SPECS[i].kind, i};
+        bool is_endless = RPC_SPECS[i].kind == GRPC_BIDI || i == RPC_OBSERVE ||
+                          i == RPC_HEALTH_WATCH || i == RPC_LOCK || i == RPC_CAMPAIGN;
+        methods[i] =
+            (struct grpc_method){RPC_SPECS[i].path, RPC_SPECS[i].kind, i, .is_endless = is_endless};
     }
     rpc_metrics_register();
     uint64_t streams = server->config->max_concurrent_streams;
@@ -485,7 +500,8 @@ void io_rpc_start(struct server *server)
         .methods = methods,
         .method_count = RPC_COUNT,
         .message_bytes_max = server->config->max_request_bytes + PROTO_RECV_OVERHEAD_BYTES,
-        .held = &server->shared.answers,
+        .held = &server->shared.held,
+        .may_read = io_may_read,
         .max_concurrent_streams = streams > UINT32_MAX ? UINT32_MAX : (uint32_t)streams,
         .on_start = io_on_start,
         .on_message = io_on_message,

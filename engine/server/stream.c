@@ -132,6 +132,9 @@ static void stream_pull(struct server *server, struct stream_state *stream)
     size_t pull_bytes = server->config->watch_pull_bytes == 0
                             ? PULL_BYTES
                             : (size_t)server->config->watch_pull_bytes;
+    if (answers_are_many(server)) {
+        pull_bytes = BASE_MIN(pull_bytes, ANSWERS_BYTES_SHARE / 2);
+    }
     buf_init(&out, BUF_NO_LIMIT);
     uint64_t events = watch_hub_events(server->watch_hub);
     int rc = watch_stream_pull(stream->watch, pull_bytes, &out, &stream->more);
