@@ -5,7 +5,9 @@
  */
 #include "base/net/http1client.h"
 
+#include <arpa/inet.h>
 #include <http_parser.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -362,17 +364,38 @@ static const struct stream_events CLIENT_EVENTS = {
     .on_close = client_on_close,
 };
 
+/* The size of the address that is called from; 0: any. */
+static socklen_t client_local(const struct http1_client *client, struct sockaddr_storage *out)
+{
+    struct sockaddr_in *v4 = (struct sockaddr_in *)out;
+    struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)out;
+    const char *host = client->config.local_host;
+    *out = (struct sockaddr_storage){0};
+    if (host != NULL && inet_pton(AF_INET, host, &v4->sin_addr) == 1) {
+        v4->sin_family = AF_INET;
+        return sizeof(*v4);
+    }
+    if (host != NULL && inet_pton(AF_INET6, host, &v6->sin6_addr) == 1) {
+        v6->sin6_family = AF_INET6;
+        return sizeof(*v6);
+    }
+    return 0;
+}
+
 static void client_connect(struct http1_client *client)
 {
+    struct sockaddr_storage local;
+    const socklen_t local_size = client_local(client, &local);
     struct err err = {""};
     size_t index = client->next_address++;
     const struct stream_transport_maker *tls = client->config.tls;
     struct stream_transport *transport =
         tls == NULL ? NULL : tls->make_client(tls->ctx, client->config.url.host);
-    int rc = stream_connect(client->config.loop,
-                            (const struct sockaddr *)&client->addresses.addresses[index],
-                            client->addresses.address_sizes[index], transport, &CLIENT_EVENTS,
-                            client, &client->stream, &err);
+    int rc = stream_connect_from(
+        client->config.loop, local_size == 0 ? NULL : (const struct sockaddr *)&local, local_size,
+        (const struct sockaddr *)&client->addresses.addresses[index],
+        client->addresses.address_sizes[index], transport, &CLIENT_EVENTS, client, &client->stream,
+        &err);
     if (rc != 0) {
         client->stream = NULL;
         client_finish(client, rc, err.text);

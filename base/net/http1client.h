@@ -20,6 +20,7 @@ struct http1_client_config {
     struct url url;                           /* where to; https needs tls */
     struct resolver *resolver;                /* borrowed; NULL: IP literals only */
     const struct stream_transport_maker *tls; /* borrowed; NULL: plain */
+    const char *local_host;                   /* borrowed; an address to call from; NULL: any */
     uint64_t connect_timeout_ms;              /* 0: 5 s; covers look-up, connect and handshake */
 };
 

@@ -525,9 +525,30 @@ static void stream_connect_failed_later(void *ctx)
     stream_connected(stream);
 }
 
+/* The port is picked with the other end's in view, so that there are as many as without. */
+static int stream_bind(int fd, const struct sockaddr *local, socklen_t local_size,
+                       const struct sockaddr *address)
+{
+    int one = 1;
+    if (local == NULL || local->sa_family != address->sa_family) {
+        return 0;
+    }
+    setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &one, sizeof(one));
+    return bind(fd, local, local_size);
+}
+
 int stream_connect(struct loop *loop, const struct sockaddr *address, socklen_t address_size,
                    struct stream_transport *transport, const struct stream_events *events,
                    void *ctx, struct stream **out_stream, struct err *err)
+{
+    return stream_connect_from(loop, NULL, 0, address, address_size, transport, events, ctx,
+                               out_stream, err);
+}
+
+int stream_connect_from(struct loop *loop, const struct sockaddr *local, socklen_t local_size,
+                        const struct sockaddr *address, socklen_t address_size,
+                        struct stream_transport *transport, const struct stream_events *events,
+                        void *ctx, struct stream **out_stream, struct err *err)
 {
     int fd = socket(address->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0) {
@@ -540,7 +561,8 @@ int stream_connect(struct loop *loop, const struct sockaddr *address, socklen_t 
     struct stream *stream = stream_make(loop, fd, transport, events, ctx);
     stream_describe(stream, address);
     stream->state = STREAM_CONNECTING;
-    if (connect(fd, address, address_size) != 0 && errno != EINPROGRESS) {
+    if (stream_bind(fd, local, local_size, address) != 0 ||
+        (connect(fd, address, address_size) != 0 && errno != EINPROGRESS)) {
         stream->connect_errno = errno;
         loop_task_init(loop, &stream->read_task, stream_connect_failed_later, stream);
         loop_task_schedule(&stream->read_task);

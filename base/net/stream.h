@@ -103,6 +103,13 @@ BASE_MUST_CHECK int stream_connect(struct loop *loop, const struct sockaddr *add
                                    const struct stream_events *events, void *ctx,
                                    struct stream **out_stream, struct err *err);
 
+/* The same from a local address (without a port) of the same family; NULL: any. */
+BASE_MUST_CHECK int stream_connect_from(struct loop *loop, const struct sockaddr *local,
+                                        socklen_t local_size, const struct sockaddr *address,
+                                        socklen_t address_size, struct stream_transport *transport,
+                                        const struct stream_events *events, void *ctx,
+                                        struct stream **out_stream, struct err *err);
+
 /* Closes at once, unsent bytes are dropped, and frees. NULL is allowed. */
 void stream_free(struct stream *stream);
 

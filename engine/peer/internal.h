@@ -84,7 +84,7 @@ struct taken {
 
 struct peer_transport {
     struct peer_transport_config config;
-    char *texts[4]; /* copies of the config's strings */
+    char *texts[5]; /* copies of the config's strings */
     struct map peers;
     struct loop_timer beat;
     uint32_t stranger_count;

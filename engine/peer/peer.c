@@ -26,6 +26,9 @@ struct peer_transport *peer_transport_new(const struct peer_transport_config *co
         str_dup(config->min_cluster_version);
     transport->config.self_peer_urls = transport->texts[2] = str_dup(config->self_peer_urls);
     transport->config.snap_dir = transport->texts[3] = str_dup(config->snap_dir);
+    if (config->local_host != NULL) {
+        transport->config.local_host = transport->texts[4] = str_dup(config->local_host);
+    }
     map_init(&transport->peers);
     peer_snapshot_stats_start(&transport->saved_seconds, &transport->synced_seconds);
     loop_timer_init(config->loop, &transport->beat, on_beat, transport);
@@ -187,8 +190,10 @@ void peer_pick_next_url(struct peer *peer)
 struct http1_client *peer_client_new(struct peer *peer)
 {
     const struct peer_transport_config *transport = &peer->transport->config;
-    struct http1_client_config config = {
-        .loop = transport->loop, .resolver = transport->resolver, .tls = transport->tls};
+    struct http1_client_config config = {.loop = transport->loop,
+                                         .resolver = transport->resolver,
+                                         .tls = transport->tls,
+                                         .local_host = transport->local_host};
     if (url_parse(peer->urls[peer->url_picked], &config.url, NULL) != 0 ||
         (url_is_tls(&config.url) && config.tls == NULL)) {
         return NULL; /* no URL at all: a stranger's header may hold anything */

@@ -35,6 +35,7 @@ struct peer_transport_config {
     const char *self_peer_urls;      /* X-PeerURLs: comma-separated */
     const char *snap_dir;     /* received snapshots: <index %016x>.snap.db, through recv-*.tmp */
     uint64_t read_timeout_ms; /* 0: PEER_READ_TIMEOUT_MS_DEFAULT */
+    const char *local_host;   /* the address that peers are dialled from; NULL: any; copied */
     void *ctx;
 
     /* A message of a peer, never RAFT_MSG_SNAP; takes *message (clears or moves it). */

@@ -95,6 +95,7 @@ struct server_config {
     bool strict_reconfig_check, pre_vote, unsafe_no_fsync, force_new_cluster;
     struct json *file;              /* owned: texts of --config-file; NULL: none */
     uint64_t compact_keys_per_turn; /* --compaction-batch-limit; 0: default */
+    int64_t lease_checkpoint_ms;    /* no flag; 0: the default */
     /* No flags, 0 is the default: small ones take the simulator to rare places. */
     uint64_t watch_pull_bytes, watch_cache_bytes;
     uint64_t raft_message_bytes; /* of entries in one append, no flag; 0: the core's default */
@@ -113,5 +114,12 @@ enum config_outcome { CONFIG_RUN, CONFIG_DONE, CONFIG_WRONG };
 enum config_outcome config_read(int argc, char **argv, struct server_config *out_config,
                                 int *out_exit_code, struct err *err);
 void config_free(struct server_config *config);
+
+/*
+ * With the gate SetMemberLocalAddr the address that peers are dialled from: the first one of
+ * --initial-advertise-peer-urls that is neither loopback nor "any"; else "". out has room for
+ * URL_HOST_MAX + 1.
+ */
+void config_local_host(const struct server_config *config, char *out);
 
 #endif

@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What etcd refuses, in its words, and values that need another shape than they were said in. */
+#include <arpa/inet.h>
 #include <errno.h>
+#include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/alloc.h"
 #include "base/buf.h"
+#include "base/log.h"
 #include "base/net/url.h"
 #include "engine/server/config_input.h"
 #include "engine/server/config_tls.h"
@@ -268,6 +271,35 @@ static void settle_rest(const struct config_input *raw, struct server_config *co
     config->initial_cluster = is_given(raw->initial_cluster) ? str_dup(raw->initial_cluster)
                               : is_found                     ? str_dup("")
                                                              : default_initial_cluster(config);
+}
+
+static bool is_routable(const char *host)
+{
+    struct in_addr v4;
+    struct in6_addr v6;
+    if (inet_pton(AF_INET, host, &v4) == 1) {
+        return v4.s_addr != INADDR_ANY && (ntohl(v4.s_addr) >> 24) != IN_LOOPBACKNET;
+    }
+    return inet_pton(AF_INET6, host, &v6) == 1 && !IN6_IS_ADDR_LOOPBACK(&v6) &&
+           !IN6_IS_ADDR_UNSPECIFIED(&v6);
+}
+
+void config_local_host(const struct server_config *config, char *out)
+{
+    *out = '\0';
+    if (!config->features[FEATURE_SET_MEMBER_LOCAL_ADDR]) {
+        return;
+    }
+    for (uint32_t i = 0; i < config->initial_advertise_peer_urls.count; i++) {
+        struct url url;
+        if (url_parse(config->initial_advertise_peer_urls.urls[i], &url, NULL) == 0 &&
+            !url_is_unix(&url) && is_routable(url.host)) {
+            memcpy(out, url.host, strlen(url.host) + 1);
+            LOG_INFO("setting member local address", LOG_STR("LocalAddr", out));
+            return;
+        }
+    }
+    LOG_WARN("unable to set a member local address due to lack of suitable local addresses");
 }
 
 int config_settle(struct config_input *raw, bool advertise_client_set, struct err *err)

@@ -259,6 +259,33 @@ static void revoke_done(struct server *server, struct request *request, enum etc
     }
 }
 
+/* What is left of long leases, so that a change of leaders does not give them all of it again. */
+static void checkpoint_some(struct server *server)
+{
+    struct lease_rest *rests = mem_array(LEASE_CHECKPOINT_BATCH_MAX, sizeof(*rests));
+    size_t count = lessor_checkpoints_due(server->lessor, server_lease_now_ms(server), rests,
+                                          LEASE_CHECKPOINT_BATCH_MAX);
+    if (count > 0) {
+        Etcdserverpb__LeaseCheckpointRequest request = ETCDSERVERPB__LEASE_CHECKPOINT_REQUEST__INIT;
+        Etcdserverpb__LeaseCheckpoint *items = mem_array(count, sizeof(*items));
+        Etcdserverpb__LeaseCheckpoint **checkpoints = mem_array(count, sizeof(*checkpoints));
+        for (size_t i = 0; i < count; i++) {
+            items[i] = (Etcdserverpb__LeaseCheckpoint)ETCDSERVERPB__LEASE_CHECKPOINT__INIT;
+            items[i].id = rests[i].id;
+            items[i].remaining_ttl = rests[i].remaining_ttl_s;
+            checkpoints[i] = &items[i];
+        }
+        request.checkpoints = checkpoints;
+        request.n_checkpoints = count;
+        struct request *internal = request_internal(NULL);
+        internal->must_lead = true; /* who leads now knows better what is left */
+        propose_message(server, internal, FIELD_LEASE_CHECKPOINT, &request.base);
+        mem_free(checkpoints);
+        mem_free(items);
+    }
+    mem_free(rests);
+}
+
 void leases_check(struct server *server)
 {
     int64_t ids[REVOKES_PER_CHECK];
@@ -277,6 +304,9 @@ void leases_check(struct server *server)
         request->must_lead = !PLANT(lease_kept_after_demotion);
         metric_add(&METRIC_LEASE_EXPIRED, 1);
         propose_message(server, request, FIELD_LEASE_REVOKE, &revoke.base);
+    }
+    if (server->config->features[FEATURE_LEASE_CHECKPOINT]) {
+        checkpoint_some(server);
     }
 }
 

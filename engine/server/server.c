@@ -68,7 +68,10 @@ struct server *server_new(const struct server_config *config)
     buf_init(&server->arrived_data, BUF_NO_LIMIT);
     const struct lessor_config lessor = {
         .min_ttl_s =
-            lessor_min_ttl_s(config->heartbeat_ms, config->election_ms / config->heartbeat_ms)};
+            lessor_min_ttl_s(config->heartbeat_ms, config->election_ms / config->heartbeat_ms),
+        .checkpoints = config->features[FEATURE_LEASE_CHECKPOINT],
+        .checkpoint_interval_ms = config->lease_checkpoint_ms,
+        .persist_checkpoints = config->features[FEATURE_LEASE_CHECKPOINT_PERSIST]};
     server->lessor = lessor_new(&lessor);
     server->membership = membership_new((size_t)config->max_learners);
     server->links = links_new();
@@ -315,6 +318,8 @@ static void io_start_now(void *ctx)
     for (uint32_t i = 0; i < config->initial_advertise_peer_urls.count; i++) {
         buf_printf(&urls, "%s%s", i == 0 ? "" : ",", config->initial_advertise_peer_urls.urls[i]);
     }
+    char local_host[URL_HOST_MAX + 1];
+    config_local_host(config, local_host);
     const struct peer_transport_config peers = {
         .loop = server->io.loop,
         .resolver = server->resolver,
@@ -327,6 +332,7 @@ static void io_start_now(void *ctx)
         .snap_dir = server->snap_dir,
         .disk = server->disk,
         .read_timeout_ms = (uint64_t)server->config->raft_read_timeout_ms,
+        .local_host = *local_host == '\0' ? NULL : local_host,
         .ctx = server,
         .on_message = io_on_message,
         .on_snapshot = io_on_snapshot,

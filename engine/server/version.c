@@ -108,7 +108,9 @@ void version_refresh(struct server *server)
     int hold = server->config->hold_cluster_version;
     int version = version_number(membership_version(server->membership));
     int before = atomic_exchange(&server->shared.cluster_version, version);
-    lessor_set_persist_checkpoints(server->lessor, version >= VERSION_V3_MEMBERSHIP);
+    lessor_set_persist_checkpoints(server->lessor,
+                                   version >= VERSION_V3_MEMBERSHIP ||
+                                       server->config->features[FEATURE_LEASE_CHECKPOINT_PERSIST]);
     if (hold != 0 && version > hold && version != before) {
         LOG_WARN("the cluster version is decided higher than --hold-cluster-version: it cannot be "
                  "held there any more, and members older than it cannot join",

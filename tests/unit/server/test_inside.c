@@ -56,7 +56,7 @@ static void rig_start(struct rig *rig)
     raft_campaign(server->raft);
 }
 
-static struct rig *rig_new(void)
+static struct rig *rig_new_with(const char *flag)
 {
     struct rig *rig = mem_zalloc(sizeof(*rig));
     struct err err;
@@ -66,12 +66,19 @@ static struct rig *rig_new(void)
     rig->dir = str_dup(name);
     char program[] = "quorate";
     char *data_dir = str_printf("--data-dir=%s/m1", name);
-    char *argv[] = {program, data_dir};
-    assert_int_equal(config_read(2, argv, &rig->config, &exit_code, &err), CONFIG_RUN);
+    char *more = str_dup(flag);
+    char *argv[] = {program, data_dir, more};
+    assert_int_equal(config_read(3, argv, &rig->config, &exit_code, &err), CONFIG_RUN);
     log_set_level(LOG_LEVEL_PANIC);
     mem_free(data_dir);
+    mem_free(more);
     rig_start(rig);
     return rig;
+}
+
+static struct rig *rig_new(void)
+{
+    return rig_new_with("--pre-vote");
 }
 
 static void stop_now(void *ctx)
@@ -736,6 +743,33 @@ static void a_leader_asks_before_it_renews(void **state)
     rig_free(rig);
 }
 
+/* What the next leader would give a lease of 1000 s that was granted 400 s ago. */
+static int64_t rest_for_the_next_leader(const char *flag)
+{
+    struct rig *rig = rig_new_with(flag);
+    struct server *server = rig->server;
+    struct lease_times times;
+    int64_t ttl;
+    rig_run(rig, 5);
+    int64_t now_ms = (int64_t)server_now_ms(server);
+    assert_int_equal(lessor_grant(server->lessor, 7, 1000, now_ms - 400000, server->batch, &ttl),
+                     ETCD_OK);
+    leases_check(server);
+    rig_run(rig, 5);
+    lessor_demote(server->lessor);
+    lessor_promote(server->lessor, now_ms, 0);
+    assert_int_equal(lessor_times(server->lessor, 7, now_ms, &times), ETCD_OK);
+    rig_free(rig);
+    return times.remaining_s;
+}
+
+static void with_its_gate_a_leader_tells_what_is_left_of_long_leases(void **state)
+{
+    (void)state;
+    assert_in_range(rest_for_the_next_leader("--feature-gates=LeaseCheckpoint=true"), 590, 601);
+    assert_in_range(rest_for_the_next_leader("--pre-vote"), 999, 1000);
+}
+
 /* ---- installation of a snapshot ---- */
 
 static int file_sink(void *ctx, const void *data, size_t size)
@@ -904,6 +938,7 @@ int main(void)
         cmocka_unit_test(a_keep_alive_whose_client_has_gone_opens_no_stream),
         cmocka_unit_test(a_keep_alive_that_waits_for_a_revoke_asks_the_next_leader),
         cmocka_unit_test(a_leader_asks_before_it_renews),
+        cmocka_unit_test(with_its_gate_a_leader_tells_what_is_left_of_long_leases),
         cmocka_unit_test(a_snapshot_takes_the_place_of_the_store_and_stays),
         cmocka_unit_test(heartbeats_are_answered_while_a_snapshot_is_installed),
         cmocka_unit_test(an_installation_that_is_cut_ends_old_or_new),
