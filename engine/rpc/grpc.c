@@ -518,6 +518,22 @@ void grpc_server_drain(struct grpc_server *server)
     }
 }
 
+bool grpc_server_is_drained(const struct grpc_server *server)
+{
+    LIST_EACH(node, &server->conns)
+    {
+        if (!http2_session_is_drained(LIST_ENTRY(node, struct grpc_conn, node)->session)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+size_t grpc_server_ending_calls(const struct grpc_server *server)
+{
+    return server->ending_calls;
+}
+
 size_t grpc_server_connection_count(const struct grpc_server *server)
 {
     return (size_t)atomic_load_explicit(

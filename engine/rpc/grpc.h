@@ -126,6 +126,12 @@ void grpc_server_adopt(struct grpc_server *server, struct stream *stream, struct
 
 /* GOAWAY on all connections; each closes after its last call. */
 void grpc_server_drain(struct grpc_server *server);
+
+/* While draining: every client knows, and has all answers that there are. */
+bool grpc_server_is_drained(const struct grpc_server *server);
+
+/* Open calls of methods that come to an end by themselves. */
+size_t grpc_server_ending_calls(const struct grpc_server *server);
 size_t grpc_server_connection_count(const struct grpc_server *server);
 void grpc_server_stats(const struct grpc_server *server, struct grpc_stats *out_stats);
 

@@ -635,13 +635,6 @@ void http2_session_feed(struct http2_session *session, struct bytes data)
     session_on_data(session, data);
 }
 
-void http2_session_drain(struct http2_session *session)
-{
-    int32_t last = nghttp2_session_get_last_proc_stream_id(session->ng);
-    nghttp2_submit_goaway(session->ng, NGHTTP2_FLAG_NONE, last, HTTP2_NO_ERROR, NULL, 0);
-    http2_session_wake(session);
-}
-
 void *http2_session_ctx(const struct http2_session *session)
 {
     return session->ctx;

@@ -86,8 +86,14 @@ void http2_session_feed(struct http2_session *session, struct bytes data);
 /* Ends the connection at once: on_close for each stream, no on_session_close. */
 void http2_session_free(struct http2_session *session);
 
-/* GOAWAY: no new streams; the connection closes when the last stream has ended. */
+/*
+ * Two GOAWAYs, with a ping between them: no new streams. What was sent before the client could know
+ * is answered; the connection closes when the last stream has ended.
+ */
 void http2_session_drain(struct http2_session *session);
+
+/* True once the second GOAWAY and all that was to be said before is on its way. */
+bool http2_session_is_drained(const struct http2_session *session);
 
 void *http2_session_ctx(const struct http2_session *session);
 struct stream *http2_session_stream(const struct http2_session *session);

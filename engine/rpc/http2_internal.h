@@ -68,6 +68,9 @@ struct http2_session {
     struct loop_timer read_timer; /* runs while nothing is read, see http2_config.may_read */
     uint64_t keepalive_seen_bytes;
     bool awaits_pong;
+
+    bool is_draining; /* told that no new streams are wanted */
+    bool is_drained;  /* and up to which one they are answered */
 };
 
 void http2_session_enter(struct http2_session *session);
@@ -77,6 +80,9 @@ bool http2_session_leave(struct http2_session *session);
 
 /* Something may have to be sent: at the end of the turn. */
 void http2_session_wake(struct http2_session *session);
+
+/* The answer to a ping: perhaps to the one that ends the first half of draining. */
+void http2_session_on_pong(struct http2_session *session, const uint8_t payload[8]);
 
 /* Drops what is queued; the releases are called when the socket's queue is done with it, too. */
 void http2_stream_drop_chunks(struct http2_stream *stream);

@@ -189,7 +189,7 @@ struct reply {
 struct server_shared {
     struct held_sum held; /* requests and answers of clients */
     _Atomic uint64_t leader, term, commit_index, applied_index;
-    _Atomic bool ready, is_leader, is_learner, stopping;
+    _Atomic bool ready, is_leader, is_learner, stopping, drained;
     _Atomic bool store_waits_for_space;
     _Atomic int cluster_version; /* major * 1000 + minor; 0: not decided */
 };
@@ -236,6 +236,8 @@ struct server {
     struct peer_transport *peers;
     struct list io_fetches; /* short requests to peers that run */
     bool io_closed;         /* all of the above is gone: what still comes is dropped */
+    struct loop_timer drain_timer;
+    uint64_t drain_pong_deadline_ms, drain_deadline_ms;
 
     /* WAL thread */
     struct wal *wal;
@@ -354,6 +356,14 @@ int64_t server_lease_now_ms(const struct server *server);
 
 /* State thread: ends server_run with this signal number (0: removed from the cluster). */
 void server_stop(struct server *server, int signal_number);
+
+/* drain.c: clients are told to go, what they asked for before is answered. From any thread: begins
+ * it; true once it is over or has taken too long. */
+void drain_start(struct server *server);
+bool drain_is_over(const struct server *server);
+
+/* I/O thread, before the ports are freed. */
+void io_drain_end(struct server *server);
 
 /* State thread, once: clients are served from now on. */
 void server_ready(struct server *server);

@@ -357,6 +357,7 @@ static void io_stop_now(void *ctx)
     struct io_start *stop = ctx;
     struct server *server = stop->server;
     loop_timer_cancel(&server->io_links_timer);
+    io_drain_end(server);
     server->io_closed = true;
     io_fetches_cancel(server);
     struct port *ports[] = {server->client_port, server->client_http_port, server->peer_port,
@@ -535,15 +536,17 @@ static void stop_flush(struct server *server)
 }
 
 /* State thread: waits a little for the leadership to have moved, so that writers notice no
- * election. */
+ * election, and until clients have their answers. */
 static void on_stop_timer(void *ctx)
 {
     struct server *server = ctx;
-    bool still = atomic_load(&server->shared.leader) == server->member_id;
-    if (still && server_now_ms(server) < server->stop_deadline_ms) {
+    bool still = atomic_load(&server->shared.leader) == server->member_id &&
+                 server_now_ms(server) < server->stop_deadline_ms;
+    if (still || !drain_is_over(server)) {
         loop_timer_set(&server->stop_timer, STOP_STEP_MS);
         return;
     }
+    atomic_store(&server->shared.stopping, true);
     stop_flush(server);
 }
 
@@ -576,7 +579,7 @@ static void state_stop_now(void *ctx)
         return;
     }
     server->stopping = true;
-    atomic_store(&server->shared.stopping, true);
+    drain_start(server);
     loop_timer_init(server->state.loop, &server->stop_timer, on_stop_timer, server);
     if (successor != RAFT_NO_ID && !server->removed) {
         LOG_INFO("leadership transfer starting", LOG_HEX("local-member-id", server->member_id),

@@ -9,9 +9,9 @@
 #define PREFACE "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 
 static const struct grpc_method METHODS[] = {
-    {"/t.E/U", GRPC_UNARY, 0},
-    {"/t.E/B", GRPC_BIDI, 1},
-    {"/t.E/P", GRPC_BIDI, 2},
+    {"/t.E/U", GRPC_UNARY, 0, false},
+    {"/t.E/B", GRPC_BIDI, 1, true},
+    {"/t.E/P", GRPC_BIDI, 2, true},
 };
 
 static void on_message(void *ctx, struct grpc_call *call, struct bytes message)

@@ -116,6 +116,22 @@ void grpc_server_drain(struct grpc_server *server)
     (void)server; /* each call has a connection of its own, which ends with it */
 }
 
+bool grpc_server_is_drained(const struct grpc_server *server)
+{
+    (void)server;
+    return true;
+}
+
+size_t grpc_server_ending_calls(const struct grpc_server *server)
+{
+    size_t count = 0;
+    LIST_EACH(node, &server->calls)
+    {
+        count += LIST_ENTRY(node, struct grpc_call, link)->method->is_endless ? 0 : 1;
+    }
+    return count;
+}
+
 size_t grpc_server_connection_count(const struct grpc_server *server)
 {
     return (size_t)server->stats.open_calls;

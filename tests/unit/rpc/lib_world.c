@@ -22,13 +22,13 @@
 #define BIG_PENDING_BYTES (1024u * 1024u)
 
 static const struct grpc_method METHODS[] = {
-    {"/test.Echo/Unary", GRPC_UNARY, WORLD_UNARY},
-    {"/test.Echo/Bidi", GRPC_BIDI, WORLD_BIDI},
-    {"/test.Echo/Collect", GRPC_CLIENT_STREAM, WORLD_COLLECT},
-    {"/test.Echo/Big", GRPC_SERVER_STREAM, WORLD_BIG},
-    {"/test.Echo/Hang", GRPC_UNARY, WORLD_HANG},
-    {"/test.Echo/Fail", GRPC_UNARY, WORLD_FAIL},
-    {"/test.Echo/Slow", GRPC_BIDI, WORLD_SLOW},
+    {"/test.Echo/Unary", GRPC_UNARY, WORLD_UNARY, false},
+    {"/test.Echo/Bidi", GRPC_BIDI, WORLD_BIDI, false},
+    {"/test.Echo/Collect", GRPC_CLIENT_STREAM, WORLD_COLLECT, false},
+    {"/test.Echo/Big", GRPC_SERVER_STREAM, WORLD_BIG, false},
+    {"/test.Echo/Hang", GRPC_UNARY, WORLD_HANG, false},
+    {"/test.Echo/Fail", GRPC_UNARY, WORLD_FAIL, false},
+    {"/test.Echo/Slow", GRPC_BIDI, WORLD_SLOW, false},
 };
 
 struct big {
