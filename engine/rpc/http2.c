@@ -387,8 +387,6 @@ static int on_frame_recv(nghttp2_session *ng, const nghttp2_frame *frame, void *
     case NGHTTP2_PING:
         if ((frame->hd.flags & NGHTTP2_FLAG_ACK) == 0) {
             session_on_ping(session);
-        } else {
-            http2_session_on_pong(session, frame->ping.opaque_data);
         }
         break;
     default:
