@@ -7,11 +7,14 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/arena.h"
 #include "ctl/part_file.h"
+#include "engine/proto/codec.h"
 #include "engine/store/bolt_rewrite.h"
 #include "engine/store/lmdb_store.h"
 #include "engine/wal/reader.h"
 #include "engine/wal/segments.h"
+#include "raft_internal.pb-c.h"
 
 #define MAP_SPARE_BYTES (64u * 1024u * 1024u)
 
@@ -20,8 +23,9 @@ struct offline {
     const struct disk_seam *disk;
     char *member_dir, *db_path, *store_dir, *store_path, *wal_dir;
     struct disk_file *log; /* the last segment, locked; NULL: there is no log */
-    uint64_t commit_index; /* that the log knows of */
     uint64_t stored_index; /* that the key space is complete to */
+    uint64_t missing;      /* changes that are in the log alone */
+    bool has_term;         /* of etcd 3.5 and newer */
     struct part_file part;
     uint64_t bytes;
     struct err *err;
@@ -29,26 +33,119 @@ struct offline {
 
 /* ---- the log ---- */
 
-/* The newest commit index of the segment; what is torn at its end was never acknowledged. */
-static int read_commit(struct offline *offline)
+/* What of the log is not in the key space yet. flags: of the entries behind stored_index, whether
+ * they change what a snapshot holds. */
+struct tail {
+    uint64_t stored_index, commit_index;
+    bool counts_auth;
+    bool *flags;
+    size_t count;
+};
+
+static bool changes_keys(const Etcdserverpb__InternalRaftRequest *request)
+{
+    return request->put != NULL || request->delete_range != NULL || request->txn != NULL ||
+           request->lease_grant != NULL || request->lease_revoke != NULL;
+}
+
+static bool changes_auth(const Etcdserverpb__InternalRaftRequest *request)
+{
+    return request->auth_enable != NULL || request->auth_disable != NULL ||
+           request->auth_user_add != NULL || request->auth_user_delete != NULL ||
+           request->auth_user_change_password != NULL || request->auth_user_grant_role != NULL ||
+           request->auth_user_revoke_role != NULL || request->auth_role_add != NULL ||
+           request->auth_role_delete != NULL || request->auth_role_grant_permission != NULL ||
+           request->auth_role_revoke_permission != NULL;
+}
+
+/* Reads and tokens go through the log of older versions too, and are no loss. */
+static bool is_change(const struct tail *tail, const struct raft_entry *entry)
+{
+    Etcdserverpb__InternalRaftRequest *request = NULL;
+    struct bytes wire = raft_entry_bytes(entry);
+    struct arena arena;
+    arena_init(&arena, proto_arena_limit(wire.size));
+    bool is = entry->type == RAFT_ENTRY_NORMAL && wire.size > 0 &&
+              PROTO_UNPACK(etcdserverpb__internal_raft_request, wire, &arena, &request) == 0 &&
+              (changes_keys(request) || (tail->counts_auth && changes_auth(request)));
+    arena_free(&arena);
+    return is;
+}
+
+/* An entry that comes again under its index replaces the one before, which was not committed. */
+static void tail_note(struct tail *tail, const struct wal_record *record)
+{
+    struct raft_hard_state state;
+    struct raft_entry entry;
+    if (record->type == WAL_RECORD_STATE && wal_state_decode(record->data, &state) == 0) {
+        tail->commit_index = state.commit;
+    }
+    if (record->type != WAL_RECORD_ENTRY || wal_entry_decode(record->data, &entry) != 0) {
+        return;
+    }
+    if (entry.index > tail->stored_index &&
+        entry.index - tail->stored_index <= tail->count + 1) { /* the log has no holes */
+        size_t at = (size_t)(entry.index - tail->stored_index - 1);
+        if (at == tail->count) {
+            tail->flags = mem_realloc(tail->flags, (tail->count + 1) * sizeof(*tail->flags));
+            tail->count++;
+        }
+        tail->flags[at] = is_change(tail, &entry);
+    }
+    raft_payload_unref(entry.payload);
+}
+
+/* What is torn at the end was never acknowledged. */
+static int tail_read(const struct offline *offline, const struct wal_segment *segment,
+                     struct tail *tail)
 {
     struct wal_reader reader;
     struct wal_record record;
     struct wal_fault fault;
-    struct raft_hard_state state;
-    int rc = wal_reader_open(offline->disk, offline->log, 0, false, &reader);
-    if (rc != 0) {
-        return err_set(offline->err, rc, "read %s: %s", offline->wal_dir, err_code_text(rc));
-    }
-    while ((rc = wal_reader_next(&reader, &record, &fault)) == 1) {
-        if (record.type == WAL_RECORD_STATE && wal_state_decode(record.data, &state) == 0) {
-            offline->commit_index = state.commit;
+    struct disk_file *file;
+    char *path = wal_segment_path(offline->wal_dir, segment);
+    int rc = offline->disk->open(offline->disk->ctx, path, DISK_READ, &file);
+    if (rc == 0) {
+        rc = wal_reader_open(offline->disk, file, 0, false, &reader);
+        if (rc == 0) {
+            while ((rc = wal_reader_next(&reader, &record, &fault)) == 1) {
+                tail_note(tail, &record);
+            }
+            wal_reader_close(&reader);
         }
+        offline->disk->close(file);
     }
-    wal_reader_close(&reader);
-    return rc == 0 || rc == E_CORRUPT
-               ? 0
-               : err_set(offline->err, rc, "read %s: %s", offline->wal_dir, err_code_text(rc));
+    if (rc != 0 && rc != E_CORRUPT) {
+        err_set(offline->err, rc, "read %s: %s", path, err_code_text(rc));
+    }
+    mem_free(path);
+    return rc == E_CORRUPT ? 0 : rc;
+}
+
+/* Counts committed changes that the log holds and the key space does not. */
+static int count_missing(struct offline *offline)
+{
+    /* etcd 3.4 stores what changes users and does not count it. */
+    struct tail tail = {.stored_index = offline->stored_index, .counts_auth = offline->has_term};
+    struct wal_segments segments;
+    uint32_t first = 0;
+    int rc = wal_segments_list(offline->disk, offline->wal_dir, &segments);
+    if (rc != 0) {
+        return err_set(offline->err, rc, "read directory %s: %s", offline->wal_dir,
+                       err_code_text(rc));
+    }
+    if (wal_segments_find(&segments, offline->wal_dir, offline->stored_index, &first, NULL) != 0) {
+        first = 0;
+    }
+    for (uint32_t i = first; rc == 0 && i < segments.count; i++) {
+        rc = tail_read(offline, &segments.items[i], &tail);
+    }
+    for (size_t i = 0; i < tail.count && offline->stored_index + i + 1 <= tail.commit_index; i++) {
+        offline->missing += tail.flags[i] ? 1 : 0;
+    }
+    mem_free(tail.flags);
+    wal_segments_free(&segments);
+    return rc;
 }
 
 static int lock_log(struct offline *offline)
@@ -78,7 +175,7 @@ static int lock_log(struct offline *offline)
         mem_free(path);
     }
     wal_segments_free(&segments);
-    return rc == 0 && offline->log != NULL ? read_commit(offline) : rc;
+    return rc;
 }
 
 /* ---- of etcd ---- */
@@ -86,10 +183,13 @@ static int lock_log(struct offline *offline)
 static int note_index(void *ctx, enum store_table table, struct bytes key, struct bytes value)
 {
     struct offline *offline = ctx;
-    if (table == STORE_META && value.size == sizeof(uint64_t) &&
-        bytes_equal(key, bytes_of_str(STORE_META_CONSISTENT_INDEX))) {
+    if (table != STORE_META || value.size != sizeof(uint64_t)) {
+        return 0;
+    }
+    if (bytes_equal(key, bytes_of_str(STORE_META_CONSISTENT_INDEX))) {
         offline->stored_index = get_be64(value.data);
     }
+    offline->has_term = offline->has_term || bytes_equal(key, bytes_of_str(STORE_META_TERM));
     return 0;
 }
 
@@ -117,6 +217,7 @@ static int save_view(struct offline *offline, const struct store_seam *seam)
     struct bolt_writer *writer;
     struct store_view *view;
     uint64_t term;
+    offline->has_term = true;
     int rc = store_read_position(seam, &offline->stored_index, &term);
     if (rc == 0) {
         rc = seam->view_begin(seam->ctx, &view);
@@ -197,13 +298,12 @@ static int save_newest(struct offline *offline)
 static void write_note(const struct offline *offline, char *out)
 {
     out[0] = '\0';
-    if (offline->commit_index > offline->stored_index) {
+    if (offline->missing > 0) {
         snprintf(out, ERR_TEXT_MAX,
-                 "the snapshot is complete to log index %" PRIu64
-                 " and the log knows of commits to %" PRIu64
-                 ": the member was not stopped in order; start it once, stop it, and take the "
-                 "snapshot again for the rest",
-                 offline->stored_index, offline->commit_index);
+                 "the snapshot is complete to log index %" PRIu64 ", and the log holds %" PRIu64
+                 " changes more: the member was not stopped in order; start it once, stop it, and "
+                 "take the snapshot again to have them",
+                 offline->stored_index, offline->missing);
     } else if (offline->log == NULL) {
         snprintf(out, ERR_TEXT_MAX,
                  "%s holds no log: what was written last may be missing in the snapshot",
@@ -222,6 +322,9 @@ static int save(struct offline *offline, const char *path)
     }
     if (rc == 0) {
         rc = save_newest(offline);
+    }
+    if (rc == 0 && offline->log != NULL) {
+        rc = count_missing(offline);
     }
     if (rc == 0) {
         rc = part_file_publish(&offline->part, offline->err);
