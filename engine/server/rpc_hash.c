@@ -26,6 +26,9 @@ static void hash_done(void *ctx)
     Etcdserverpb__ResponseHeader header;
     metric_observe(&METRIC_HASH_SECONDS,
                    server->clock->monotonic_ns(server->clock->ctx) - job->start_ns);
+    if (job->code == E_CORRUPT) {
+        server_fatal(server, "failed to read the store for its hash", err_code_text(job->code));
+    }
     if (job->code != 0) {
         request_fail_text(server, job->request, GRPC_UNKNOWN, err_code_text(job->code));
     } else {

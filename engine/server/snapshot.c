@@ -120,6 +120,9 @@ static void job_main(void *ctx)
         metric_observe(&METRIC_SNAPSHOT_SECONDS,
                        server->clock->monotonic_ns(server->clock->ctx) - start);
     }
+    if (rc == E_CORRUPT) {
+        server_fatal(server, "failed to read the store for a snapshot", err.text);
+    }
     if (rc != 0 && rc != E_CLOSED) {
         LOG_WARN("failed to write a snapshot", LOG_STR("error", err.text));
     }

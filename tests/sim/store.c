@@ -8,20 +8,35 @@
  */
 #include "engine/store/lmdb_store.h"
 
+#include <stdio.h>
+#include <string.h>
+
 #include "base/alloc.h"
 #include "base/assert.h"
 #include "tests/sim/disk_inside.h"
+#include "tests/sim/store.h"
 #include "tests/sim/store_version.h"
 #include "tests/sim/world.h"
 
 #define PAGES_SPARE     8u /* that a commit writes before older ones are free */
 #define LOCK_FILE_BYTES 8192u
+#define ROTS_MAX        8u
+#define KEY_IN_FOUR     3u /* of what rots */
+
+/* A record that is not what was written. */
+struct rot {
+    enum store_table table;
+    size_t key_size;
+    uint8_t key[STORE_KEY_BYTES_MAX];
+};
 
 /* What is on the inode. */
 struct object {
     struct version *version;
     struct version *uncertain; /* of a commit whose sync failed; NULL: none */
     uint64_t file_pages;       /* never fewer, as LMDB has it */
+    struct rot rots[ROTS_MAX];
+    uint32_t rot_count;
 };
 
 struct lmdb_store {
@@ -95,7 +110,7 @@ static void object_died(void *context, struct rng *rng)
 static uint64_t object_hash(const void *context)
 {
     const struct object *object = context;
-    return version_hash(object->version);
+    return version_hash(object->version) + object->rot_count;
 }
 
 static const struct sim_object_class OBJECT_CLASS = {object_free, object_clone, object_died,
@@ -104,6 +119,94 @@ static const struct sim_object_class OBJECT_CLASS = {object_free, object_clone, 
 static struct object *object_of(const struct lmdb_store *store)
 {
     return store->inode->object;
+}
+
+/* ---- rot ---- */
+
+/* Its place among the rots; rot_count: the record is sound. */
+static uint32_t rot_find(const struct object *object, enum store_table table, struct bytes key)
+{
+    uint32_t at = 0;
+    while (at < object->rot_count &&
+           (object->rots[at].table != table ||
+            !bytes_equal(bytes_of(object->rots[at].key, object->rots[at].key_size), key))) {
+        at++;
+    }
+    return at;
+}
+
+static int rot_check(const struct lmdb_store *store, enum store_table table, struct bytes key)
+{
+    const struct object *object = object_of(store);
+    return rot_find(object, table, key) < object->rot_count ? E_CORRUPT : 0;
+}
+
+static void rot_mend(struct object *object, enum store_table table, struct bytes key)
+{
+    uint32_t at = rot_find(object, table, key);
+    if (at < object->rot_count) {
+        object->rots[at] = object->rots[--object->rot_count];
+    }
+}
+
+/* What a batch writes or removes is sound. */
+static void rot_mend_batch(struct object *object, const struct store_batch *batch)
+{
+    for (size_t i = 0; i < batch->op_count && object->rot_count > 0; i++) {
+        rot_mend(object, batch->ops[i].table, batch->ops[i].key);
+    }
+    if (batch->consistent_index != 0) {
+        rot_mend(object, STORE_META, bytes_of_str(STORE_META_CONSISTENT_INDEX));
+        rot_mend(object, STORE_META, bytes_of_str(STORE_META_TERM));
+    }
+}
+
+static struct object *object_at(struct sim_disk *disk, const char *path)
+{
+    struct sim_inode *inode = path_find(disk, path);
+    return inode == NULL || inode->object_class != &OBJECT_CLASS ? NULL : inode->object;
+}
+
+bool sim_store_rot(struct sim_disk *disk, const char *path, struct rng *rng, char *out_what,
+                   size_t what_size)
+{
+    struct object *object = object_at(disk, path);
+    struct tree_cursor cursor;
+    struct bytes key;
+    struct bytes value;
+    enum store_table table = rng_below(rng, 4) < KEY_IN_FOUR
+                                 ? STORE_KEY
+                                 : (enum store_table)rng_below(rng, STORE_TABLE_COUNT);
+    size_t count = object == NULL ? 0 : object->version->tables[table].count;
+    if (count == 0 || object->rot_count == ROTS_MAX) {
+        return false;
+    }
+    size_t at = rng_below(rng, count);
+    bool is_there =
+        tree_seek(&object->version->tables[table], bytes_of(NULL, 0), &cursor, &key, &value);
+    for (size_t i = 0; is_there && i < at; i++) {
+        is_there = tree_next(&cursor, &key, &value);
+    }
+    ASSERT(is_there);
+    snprintf(out_what, what_size, "record %zu of %zu in table %s", at + 1, count,
+             store_table_name(table));
+    if (rot_find(object, table, key) == object->rot_count) {
+        struct rot *rot = &object->rots[object->rot_count++];
+        rot->table = table;
+        rot->key_size = key.size;
+        memcpy(rot->key, key.data, key.size);
+    }
+    return true;
+}
+
+uint32_t sim_store_rotten(struct sim_disk *disk, const char *path, enum store_table table)
+{
+    const struct object *object = object_at(disk, path);
+    uint32_t count = 0;
+    for (uint32_t i = 0; object != NULL && i < object->rot_count; i++) {
+        count += object->rots[i].table == table ? 1 : 0;
+    }
+    return count;
 }
 
 /* ---- views ---- */
@@ -150,7 +253,15 @@ static void view_end(struct store_view *view)
 static int view_get(struct store_view *view, enum store_table table, struct bytes key,
                     struct bytes *out_value)
 {
-    return tree_get(&view->version->tables[table], key, out_value) ? 0 : E_NOT_FOUND;
+    struct bytes value;
+    if (!tree_get(&view->version->tables[table], key, &value)) {
+        return E_NOT_FOUND;
+    }
+    int rc = rot_check(view->store, table, key);
+    if (rc == 0) {
+        *out_value = value;
+    }
+    return rc;
 }
 
 static int view_seek(struct store_view *view, enum store_table table, struct bytes from,
@@ -166,8 +277,11 @@ static int view_seek(struct store_view *view, enum store_table table, struct byt
                    &item.value)) {
         return E_NOT_FOUND;
     }
-    *out_item = item;
-    return 0;
+    int rc = rot_check(view->store, table, item.key);
+    if (rc == 0) {
+        *out_item = item;
+    }
+    return rc;
 }
 
 static int view_next(struct store_view *view, enum store_table table, struct store_item *out_item)
@@ -177,8 +291,11 @@ static int view_next(struct store_view *view, enum store_table table, struct sto
     if (!tree_next(view->cursors[table], &item.key, &item.value)) {
         return E_NOT_FOUND;
     }
-    *out_item = item;
-    return 0;
+    int rc = rot_check(view->store, table, item.key);
+    if (rc == 0) {
+        *out_item = item;
+    }
+    return rc;
 }
 
 /* ---- commit ---- */
@@ -279,6 +396,9 @@ static int commit(void *ctx, const struct store_batch *batch, struct err *err)
         rc = commit_broken(store, batch, E_IO, err);
     } else {
         rc = commit_inner(store, batch, err);
+        if (rc == 0) {
+            rot_mend_batch(object_of(store), batch);
+        }
     }
     store->failure = rc;
     sim_memory_back();
@@ -470,7 +590,15 @@ static int copy_fill(struct lmdb_store *store, const char *path)
         return E_IO;
     }
     struct version *version = version_ref(object_of(store)->version);
-    return inode_format(path_find(disk, path), version);
+    struct sim_inode *inode = path_find(disk, path);
+    rc = inode_format(inode, version);
+    if (rc == 0) {
+        const struct object *from = object_of(store);
+        struct object *to = inode->object;
+        memcpy(to->rots, from->rots, sizeof(to->rots));
+        to->rot_count = from->rot_count;
+    }
+    return rc;
 }
 
 int lmdb_store_copy(struct lmdb_store *store, const char *path, struct err *err)

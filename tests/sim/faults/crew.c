@@ -51,7 +51,10 @@ void world_run(const struct world_options *options, uint64_t seed, struct world_
     sim_show(options->show);
     rng_seed(&rng, seed ^ UINT64_C(0x9e3779b97f4a7c15));
     struct fault *faults = nemesis_draw(&plan.options, &rng);
-    for (uint32_t i = 0; i < options->faults; i++) {
+    rng_seed(&rng, seed ^ UINT64_C(0xd1b54a32d192ed03));
+    plan.fault_count += nemesis_draw_more(&plan.options, &rng, faults);
+    plan.more_seed = rng_next(&rng);
+    for (uint32_t i = 0; i < plan.fault_count; i++) {
         faults[i].is_skipped = options->skip[i];
     }
     plan.faults = faults;

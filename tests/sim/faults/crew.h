@@ -15,7 +15,7 @@
 struct world_options {
     uint32_t faults;
     uint64_t operations;
-    bool skip[WORLD_FAULTS_MAX]; /* faults that are left out */
+    bool skip[WORLD_FAULTS_MAX + NEMESIS_MORE_MAX]; /* faults that are left out */
     bool show;
     const char *history; /* a file for what clients saw, in the text form; NULL: none */
 };

@@ -16,6 +16,7 @@
 #define CALL_NS          UINT64_C(3000000000)
 #define START_FAILS_MAX  3
 #define SLOTS_FOR_VOTERS 7
+#define COMPACT_HASH_MS  4000
 
 /* What a slot is on its way to; one slot at a time. */
 enum goal {
@@ -60,6 +61,9 @@ static void adjust(void *ctx, struct server_config *config)
     config->heartbeat_ms = options->heartbeat_ms;
     config->election_ms = options->election_ms;
     config->backend_batch_interval_ms = options->batch_ms;
+    config->corrupt_check_ms = options->corrupt_check_ms;
+    config->compact_hash_check = options->compact_hash_check;
+    config->compact_hash_check_ms = COMPACT_HASH_MS;
 }
 
 static bool disk_is_sick(int slot)
@@ -104,11 +108,17 @@ static void start_failed(int slot)
         return;
     }
     member->counted_life = sim_life(slot);
-    if (member->was_sick || disk_is_sick(slot) || (!member->was_formed && all.changing == slot)) {
+    bool is_joining = !member->was_formed && all.changing == slot;
+    if (member->was_sick || disk_is_sick(slot) || (is_joining && !member->is_damaged)) {
         return;
     }
     member->start_fails++;
     if (member->start_fails < START_FAILS_MAX) {
+        return;
+    }
+    if (is_joining) {
+        sim_note("the hand takes n%d out again, which was damaged while it joined", slot);
+        member->goal = GOAL_REPLACE;
         return;
     }
     if (!member->is_damaged) {

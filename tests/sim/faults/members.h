@@ -16,6 +16,8 @@ struct members_options {
     uint64_t snapshot_count, catchup_entries, segment_bytes, message_bytes, compact_keys;
     uint64_t pull_bytes, cache_bytes; /* of watches */
     int64_t heartbeat_ms, election_ms, batch_ms;
+    int64_t corrupt_check_ms; /* 0: no checks of what the members hold */
+    bool compact_hash_check;
 };
 
 struct members_counts {

@@ -55,16 +55,32 @@ static enum fault_kind draw_kind(struct rng *rng)
     return FAULT_KILL;
 }
 
+static void draw_fault(enum fault_kind kind, const struct nemesis_options *options, struct rng *rng,
+                       struct fault *out)
+{
+    out->kind = kind;
+    out->at_ns = options->begin_ns + rng_below(rng, options->end_ns - options->begin_ns);
+    out->length_ns = SECOND / 10 + sim_exponential_ns(rng, 2 * SECOND);
+    out->seed = rng_next(rng);
+}
+
 struct fault *nemesis_draw(const struct nemesis_options *options, struct rng *rng)
 {
-    struct fault *faults = mem_array(options->count + 1, sizeof(*faults));
+    struct fault *faults = mem_array(options->count + NEMESIS_MORE_MAX, sizeof(*faults));
     for (uint32_t i = 0; i < options->count; i++) {
-        faults[i].kind = draw_kind(rng);
-        faults[i].at_ns = options->begin_ns + rng_below(rng, options->end_ns - options->begin_ns);
-        faults[i].length_ns = SECOND / 10 + sim_exponential_ns(rng, 2 * SECOND);
-        faults[i].seed = rng_next(rng);
+        draw_fault(draw_kind(rng), options, rng, &faults[i]);
     }
     return faults;
+}
+
+uint32_t nemesis_draw_more(const struct nemesis_options *options, struct rng *rng,
+                           struct fault *faults)
+{
+    if (options->count == 0 || rng_below(rng, 3) != 0) {
+        return 0;
+    }
+    draw_fault(FAULT_STORE_ROT, options, rng, &faults[options->count]);
+    return 1;
 }
 
 /* ---- what lasts ---- */
@@ -302,6 +318,7 @@ static bool fault_run(const struct fault *fault, struct rng *rng)
     case FAULT_READ_ERROR:
     case FAULT_NO_SPACE:
     case FAULT_SLOW_DISK:
+    case FAULT_STORE_ROT:
         return nemesis_disk(fault, rng);
     case FAULT_DELAY:
     case FAULT_LOSS:
@@ -353,6 +370,7 @@ void nemesis_begin(const struct fault *faults, uint32_t count, struct history *h
                    const struct workload *workload)
 {
     memset(&nemesis, 0, sizeof(nemesis));
+    buf_init(&nemesis.saved.bytes, BUF_NO_LIMIT);
     nemesis.history = history;
     nemesis.workload = workload;
     nemesis.net = *sim_net_faults();
@@ -379,6 +397,16 @@ void nemesis_end(void)
     sim_net_heal();
     sim_net_set_faults(&nemesis.net);
     sim_schedule_set(&nemesis.schedule);
+}
+
+void nemesis_free(void)
+{
+    buf_free(&nemesis.saved.bytes);
+}
+
+void nemesis_count(enum fault_kind kind)
+{
+    nemesis.counts[kind]++;
 }
 
 void nemesis_counts(uint64_t out[FAULT_COUNT])

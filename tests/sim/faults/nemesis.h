@@ -7,10 +7,11 @@
 #ifndef TESTS_SIM_FAULTS_NEMESIS_H
 #define TESTS_SIM_FAULTS_NEMESIS_H
 
+#include "base/buf.h"
 #include "base/rng.h"
 #include "tests/sim/world.h"
 
-/* X(name, text, weight) */
+/* X(name, text, weight); those of weight 0 have draws of their own */
 #define NEMESIS_FAULTS(X)                                                                          \
     X(KILL, "kill", 6)                                                                             \
     X(KILL_LEADER, "kill_leader", 4)                                                               \
@@ -50,7 +51,9 @@
     X(COMPACT, "compact", 4)                                                                       \
     X(DEFRAGMENT, "defragment", 3)                                                                 \
     X(SNAPSHOT, "snapshot_save", 4)                                                                \
-    X(HASH, "hash", 6)
+    X(HASH, "hash", 6)                                                                             \
+    X(STORE_ROT, "store_rot", 0)                                                                   \
+    X(RESTORE, "snapshot_restore", 0)
 
 enum fault_kind {
 #define X(name, text, weight) FAULT_##name,
@@ -73,8 +76,13 @@ struct nemesis_options {
 struct history;
 struct workload;
 
-/* Draws the faults; mem_free. */
+/* Draws the faults, as many as options say; mem_free. There is room for those that a world has
+ * beside them: nemesis_draw_more adds them (nothing of before depends on it) and gives their
+ * number. */
+#define NEMESIS_MORE_MAX 1u
 struct fault *nemesis_draw(const struct nemesis_options *options, struct rng *rng);
+uint32_t nemesis_draw_more(const struct nemesis_options *options, struct rng *rng,
+                           struct fault *faults);
 
 /* Sets them on their way; history and workload are borrowed until the world ends. */
 void nemesis_begin(const struct fault *faults, uint32_t count, struct history *history,
@@ -87,8 +95,22 @@ void nemesis_end(void);
 void nemesis_ask_hashes(void);
 bool nemesis_has_hashes(void); /* all have answered since */
 
+/* The newest snapshot that a client has saved whole, and when it asked and had it. */
+struct nemesis_saved {
+    struct buf bytes;
+    uint64_t invoke_ns, return_ns;
+};
+
+/* Gives it (buf_free); false: there is none. What nobody takes is freed by nemesis_free. */
+bool nemesis_take_saved(struct nemesis_saved *out);
+void nemesis_free(void);
+
+/* True when no member serves that has a rotten record in its key space. */
+bool nemesis_store_is_sound(void);
+
 /* How often each kind took effect. */
 void nemesis_counts(uint64_t out[FAULT_COUNT]);
+void nemesis_count(enum fault_kind kind);
 const char *fault_name(enum fault_kind kind);
 
 #endif

@@ -106,37 +106,70 @@ static bool compact(struct rng *rng)
 
 /* ---- snapshots ---- */
 
+/* One that a client is saving. */
+struct saving {
+    struct buf bytes;
+    uint64_t invoke_ns;
+};
+
 /* Pages of the file, then its SHA-256. One that ended well must be whole. */
-static void check_snapshot(const struct buf *bytes)
+static bool check_snapshot(const struct buf *bytes)
 {
     uint8_t sum[SHA256_DIGEST_LENGTH];
     if (bytes->size < 2 * BOLT_PAGE + sizeof(sum) || (bytes->size - sizeof(sum)) % BOLT_PAGE != 0) {
         sim_violation("snapshot", "a snapshot of %zu bytes is no file of pages", bytes->size);
-        return;
+        return false;
     }
     SHA256(bytes->data, bytes->size - sizeof(sum), sum);
     if (memcmp(sum, bytes->data + bytes->size - sizeof(sum), sizeof(sum)) != 0) {
         sim_violation("snapshot", "a snapshot's checksum is not that of its pages");
+        return false;
     }
+    return true;
+}
+
+static void keep(struct saving *saving)
+{
+    buf_free(&nemesis.saved.bytes);
+    nemesis.saved = (struct nemesis_saved){
+        .invoke_ns = saving->invoke_ns,
+        .return_ns = sim_now_ns(),
+    };
+    nemesis.saved.bytes = saving->bytes;
+    buf_init(&saving->bytes, BUF_NO_LIMIT);
+}
+
+bool nemesis_take_saved(struct nemesis_saved *out)
+{
+    if (nemesis.saved.bytes.size == 0) {
+        return false;
+    }
+    *out = (struct nemesis_saved){
+        .invoke_ns = nemesis.saved.invoke_ns,
+        .return_ns = nemesis.saved.return_ns,
+    };
+    out->bytes = nemesis.saved.bytes;
+    buf_init(&nemesis.saved.bytes, BUF_NO_LIMIT);
+    return true;
 }
 
 static void on_snapshot(void *ctx, const struct sim_answer *answer)
 {
-    struct buf *bytes = ctx;
+    struct saving *saving = ctx;
     if (answer->is_message) {
         Etcdserverpb__SnapshotResponse *part =
             etcdserverpb__snapshot_response__unpack(NULL, answer->body.size, answer->body.data);
         if (part != NULL) {
-            buf_append(bytes, part->blob.data, part->blob.len);
+            buf_append(&saving->bytes, part->blob.data, part->blob.len);
             etcdserverpb__snapshot_response__free_unpacked(part, NULL);
         }
         return;
     }
-    if (answer->code == GRPC_OK) {
-        check_snapshot(bytes);
+    if (answer->code == GRPC_OK && check_snapshot(&saving->bytes)) {
+        keep(saving);
     }
-    buf_free(bytes);
-    mem_free(bytes);
+    buf_free(&saving->bytes);
+    mem_free(saving);
 }
 
 static bool snapshot(struct rng *rng)
@@ -146,10 +179,11 @@ static bool snapshot(struct rng *rng)
     if (node == SIM_NOBODY) {
         return false;
     }
-    struct buf *bytes = mem_zalloc(sizeof(*bytes));
-    buf_init(bytes, BUF_NO_LIMIT);
+    struct saving *saving = mem_zalloc(sizeof(*saving));
+    buf_init(&saving->bytes, BUF_NO_LIMIT);
+    saving->invoke_ns = sim_now_ns();
     call(node, "/etcdserverpb.Maintenance/Snapshot", &request.base, SNAPSHOT_NS, on_snapshot,
-         bytes);
+         saving);
     return true;
 }
 

@@ -9,9 +9,12 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "engine/store/lmdb_store.h"
 #include "tests/sim/faults/nemesis_internal.h"
+#include "tests/sim/store.h"
 
 #define DATA       "/data/member"
+#define STORE_PATH DATA "/store/" LMDB_STORE_FILE
 #define NAMES_MAX  64u
 #define NAME_BYTES 64u
 #define ALWAYS_PPM 1000000u
@@ -78,6 +81,29 @@ static bool rot(struct rng *rng, int slot)
     return true;
 }
 
+/* A record of the store: whoever reads it stops, whoever starts on it does not. */
+static bool rot_store(struct rng *rng, int slot)
+{
+    char what[80];
+    if (!sim_store_rot(sim_node_disk(slot), STORE_PATH, rng, what, sizeof(what))) {
+        return false;
+    }
+    atlas_damage(slot);
+    sim_note("n%d: %s rots", slot, what);
+    return true;
+}
+
+bool nemesis_store_is_sound(void)
+{
+    for (int slot = 0; slot < SIM_NODES_MAX; slot++) {
+        if (member_is_wanted(slot) && sim_node_state(slot) == SIM_NODE_RUNNING &&
+            sim_store_rotten(sim_node_disk(slot), STORE_PATH, STORE_KEY) > 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
 /* ---- what lasts ---- */
 
 static void disk_over(void *ctx)
@@ -140,11 +166,14 @@ bool nemesis_disk(const struct fault *fault, struct rng *rng)
     if (slot == SIM_NOBODY || nemesis_is_protected(slot)) {
         return false;
     }
-    if (fault->kind == FAULT_ROT || fault->kind == FAULT_MISDIRECTED) {
-        if (!atlas_allows(slot)) {
-            return false;
-        }
-        return fault->kind == FAULT_ROT ? rot(rng, slot) : misdirect(fault, slot);
+    switch (fault->kind) {
+    case FAULT_ROT:
+        return atlas_allows(slot) && rot(rng, slot);
+    case FAULT_STORE_ROT:
+        return atlas_allows(slot) && rot_store(rng, slot);
+    case FAULT_MISDIRECTED:
+        return atlas_allows(slot) && misdirect(fault, slot);
+    default:
+        return sicken(fault, rng, slot);
     }
-    return sicken(fault, rng, slot);
 }

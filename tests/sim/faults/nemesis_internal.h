@@ -32,6 +32,7 @@ struct nemesis {
     int64_t clock_rate[SIM_NODES_MAX], wall_offset[SIM_NODES_MAX];
     uint64_t protected_until[SIM_NODES_MAX]; /* its data is wrong and nothing says so yet */
     int hashes_asked, hashes_answered;
+    struct nemesis_saved saved;
 };
 
 extern struct nemesis nemesis; /* one world at a time */

@@ -16,6 +16,7 @@
 #include "tests/check/check.h"
 #include "tests/sim/disk.h"
 #include "tests/sim/faults/members.h"
+#include "tests/sim/faults/restore.h"
 #include "tests/sim/faults/workload.h"
 #include "tests/sim/net.h"
 #include "tests/sim/raft_invariants.h"
@@ -195,6 +196,13 @@ static void draw_members(struct rng *rng, struct members_options *out)
     };
 }
 
+/* Drawn apart. */
+static void draw_more(struct rng *rng, struct members_options *out)
+{
+    out->corrupt_check_ms = (int64_t)ONE_OF(rng, 0, 2000, 5000, 20000);
+    out->compact_hash_check = rng_below(rng, 2) == 0;
+}
+
 static void draw_workload(struct rng *rng, uint64_t operations, struct workload_options *out)
 {
     *out = (struct workload_options){
@@ -280,13 +288,20 @@ static void leave_some_dead(struct rng *rng)
     }
 }
 
-/* Again when one was asked while a lease ended, or its answer was lost. */
+/* Again when one was asked while a lease ended, or its answer was lost, or reading all that it
+ * holds ended a member whose store has rotted: the hand replaces that one first. */
 static void ask_hashes(void)
 {
     for (int i = 0; i < HASH_TRIES; i++) {
         nemesis_ask_hashes();
         sim_run_until(sim_now_ns() + 6 * SECOND, all_hashed, NULL);
         if (nemesis_has_hashes()) {
+            if (!nemesis_store_is_sound()) {
+                sim_violation("store_rot", "a member serves although its store has rotted");
+            }
+            return;
+        }
+        if (!wait_for(all_healthy, "all members run and know everything")) {
             return;
         }
     }
@@ -339,7 +354,7 @@ static void judge(uint64_t healthy_ns)
     run.result->undecided = verdict.undecided;
 }
 
-static void count_all(void)
+static void count_members(void)
 {
     struct members_counts members;
     struct sim_net_counts net;
@@ -347,7 +362,6 @@ static void count_all(void)
     members_counts(&members);
     sim_net_counts(&net);
     raft_invariants_counts(run.invariants, &raft);
-    nemesis_counts(run.result->faults);
     run.result->promotions = members.promoted;
     run.result->restarts = members.restarts;
     run.result->snapshots = net.snapshots;
@@ -375,6 +389,18 @@ static void stop_all(void)
     }
 }
 
+/* In one world of two that have a snapshot. */
+static void restore_some(struct rng *rng)
+{
+    struct nemesis_saved saved;
+    if (rng_below(rng, 2) == 0 && nemesis_take_saved(&saved)) {
+        sim_note("fault: %s", fault_name(FAULT_RESTORE));
+        nemesis_count(FAULT_RESTORE);
+        restore_world(&saved, &run.history, rng);
+        buf_free(&saved.bytes);
+    }
+}
+
 void faults_run(const struct faults_plan *plan, struct faults_result *result)
 {
     struct members_options members;
@@ -385,7 +411,10 @@ void faults_run(const struct faults_plan *plan, struct faults_result *result)
     run.result = result;
     history_init(&run.history);
     run.invariants = raft_invariants_new();
+    struct rng more;
+    rng_seed(&more, plan->more_seed);
     draw_members(rng, &members);
+    draw_more(&more, &members);
     draw_workload(rng, plan->operations, &workload);
     draw_net(rng);
     sim_net_set_tap(on_message, NULL);
@@ -399,16 +428,19 @@ void faults_run(const struct faults_plan *plan, struct faults_result *result)
     sim_run_until(plan->options.end_ns + 20 * SECOND, is_drained, NULL);
     uint64_t healthy_ns = sim_now_ns();
     heal(rng);
+    count_members();
+    stop_all();
+    sim_net_set_tap(NULL, NULL);
+    members_end();
+    raft_invariants_free(run.invariants);
+    run.invariants = NULL;
+    restore_some(&more);
+    nemesis_counts(run.result->faults);
     if (plan->history != NULL) {
         keep_history(plan->history);
     }
     judge(healthy_ns);
-    count_all();
-    stop_all();
-    sim_net_set_tap(NULL, NULL);
-    members_end();
+    nemesis_free();
     workload_free(run.workload);
-    raft_invariants_free(run.invariants);
-    run.invariants = NULL;
     history_free(&run.history);
 }

@@ -11,6 +11,7 @@ struct faults_plan {
     uint32_t fault_count;
     struct nemesis_options options;
     uint64_t operations;
+    uint64_t more_seed;  /* of what came later than the rest: that goes on as it was */
     const char *history; /* see crew.h */
 };
 

@@ -16,7 +16,7 @@ static bool fails(const struct world_options *options, uint64_t seed)
 static uint32_t list_left(const struct world_options *options, uint32_t *out)
 {
     uint32_t count = 0;
-    for (uint32_t i = 0; i < options->faults; i++) {
+    for (uint32_t i = 0; i < options->faults + NEMESIS_MORE_MAX; i++) {
         if (!options->skip[i]) {
             out[count++] = i;
         }
@@ -43,12 +43,13 @@ static bool leave_out(struct world_options *options, uint64_t seed, const uint32
 static void print_skip(const struct world_options *options)
 {
     const char *comma = "";
-    for (uint32_t i = 0; i < options->faults; i++) {
+    const uint32_t count = options->faults + NEMESIS_MORE_MAX;
+    for (uint32_t i = 0; i < count; i++) {
         if (!options->skip[i]) {
             continue;
         }
         uint32_t last = i;
-        while (last + 1 < options->faults && options->skip[last + 1]) {
+        while (last + 1 < count && options->skip[last + 1]) {
             last++;
         }
         printf(last > i ? "%s%u-%u" : "%s%u", comma, i, last);
@@ -64,9 +65,13 @@ static void tell(const struct world_options *options, uint64_t seed, const uint3
     struct nemesis_options unused = {.begin_ns = 0, .end_ns = 1, .count = options->faults};
     rng_seed(&rng, seed ^ UINT64_C(0x9e3779b97f4a7c15));
     struct fault *faults = nemesis_draw(&unused, &rng);
-    printf("seed %" PRIu64 " fails with %u of %u faults:", seed, count, options->faults);
+    printf("seed %" PRIu64 " fails with %u of %u faults:", seed, count,
+           options->faults + NEMESIS_MORE_MAX);
     for (uint32_t i = 0; i < count; i++) {
-        printf(" %u:%s", left[i], fault_name(faults[left[i]].kind));
+        /* The last one is that of nemesis_draw_more. */
+        printf(" %u:%s", left[i],
+               left[i] < options->faults ? fault_name(faults[left[i]].kind)
+                                         : fault_name(FAULT_STORE_ROT));
     }
     printf("\nquorate-sim --seed %" PRIu64 " --show --skip ", seed);
     print_skip(options);
@@ -77,7 +82,7 @@ static void tell(const struct world_options *options, uint64_t seed, const uint3
 bool shrink_run(const struct world_options *original, uint64_t seed)
 {
     struct world_options *options = mem_dup(original, sizeof(*original));
-    uint32_t left[WORLD_FAULTS_MAX];
+    uint32_t left[WORLD_FAULTS_MAX + NEMESIS_MORE_MAX];
     bool does_fail = fails(options, seed);
     if (!does_fail) {
         printf("seed %" PRIu64 " does not fail\n", seed);

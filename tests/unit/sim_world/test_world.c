@@ -16,6 +16,7 @@
 #include "tests/sim/disk.h"
 #include "tests/sim/net.h"
 #include "tests/sim/setup.h"
+#include "tests/sim/store.h"
 
 #define SECOND UINT64_C(1000000000)
 #define MS     UINT64_C(1000000)
@@ -468,6 +469,60 @@ static uint64_t watch_all(int node, struct watching *watching)
                     watching);
 }
 
+/* ---- rot ---- */
+
+#define STORE_PATH "/data/member/store/quorate.lmdb"
+
+static void rot_a_key(int node)
+{
+    char what[80];
+    for (int i = 0; i < 8 && sim_store_rotten(sim_node_disk(node), STORE_PATH, STORE_KEY) == 0;
+         i++) {
+        (void)sim_store_rot(sim_node_disk(node), STORE_PATH, sim_rng(SIM_RNG_NEMESIS), what,
+                            sizeof(what));
+    }
+    assert_int_not_equal(sim_store_rotten(sim_node_disk(node), STORE_PATH, STORE_KEY), 0);
+}
+
+/* One member's store rots, the others go on; whoever reads all of it ends the member, and it does
+ * not start on it again. */
+static void rot_ends_who_reads(const char *method, const char *why)
+{
+    struct setup_answer answer;
+    int leader = begin(13, 3, NULL);
+    int rotten = (leader + 1) % 3;
+    for (int i = 0; i < 30; i++) {
+        put(leader, i);
+    }
+    wait_ns(2 * SECOND); /* until the store has them */
+    rot_a_key(rotten);
+    setup_call(rotten, method, bytes_of(NULL, 0), 5 * SECOND, &answer);
+    mem_free(answer.body);
+    assert_int_equal(sim_node_state(rotten), SIM_NODE_DEAD);
+    assert_non_null(strstr(sim_node_why(rotten), why));
+    setup_start(rotten, cluster, true, NULL, NULL);
+    wait_ns(2 * SECOND);
+    assert_true(sim_node_failed_to_start(rotten));
+    put(leader, 30);
+    assert_true(has((leader + 2) % 3, 30));
+    sim_node_forget(rotten);
+    end();
+}
+
+static void a_hash_ends_a_member_whose_store_has_rotted(void **state)
+{
+    (void)state;
+    rot_ends_who_reads("/etcdserverpb.Maintenance/HashKV", "failed to read the key space");
+    rot_ends_who_reads("/etcdserverpb.Maintenance/Hash", "failed to read the store for its hash");
+}
+
+static void a_snapshot_ends_a_member_whose_store_has_rotted(void **state)
+{
+    (void)state;
+    rot_ends_who_reads("/etcdserverpb.Maintenance/Snapshot",
+                       "failed to read the store for a snapshot");
+}
+
 static void watches_hear_of_writes_and_of_the_death_of_their_node(void **state)
 {
     (void)state;
@@ -659,6 +714,8 @@ int main(void)
         cmocka_unit_test(a_leader_that_was_replaced_without_knowing_it_says_nothing_about_leases),
         cmocka_unit_test(a_follower_that_is_far_behind_gets_a_snapshot),
         cmocka_unit_test(a_client_takes_a_snapshot_as_slowly_as_it_likes),
+        cmocka_unit_test(a_hash_ends_a_member_whose_store_has_rotted),
+        cmocka_unit_test(a_snapshot_ends_a_member_whose_store_has_rotted),
         cmocka_unit_test(watches_hear_of_writes_and_of_the_death_of_their_node),
         cmocka_unit_test(a_call_to_a_member_that_stands_still_ends_at_its_deadline),
         cmocka_unit_test(a_member_joins_a_running_cluster),
