@@ -63,6 +63,7 @@ struct stream {
     int connect_errno;
     uint64_t received_bytes;
     uint64_t sent_bytes;
+    char *server_name; /* owned: of a transport that is gone; NULL: none */
     char address[STREAM_ADDRESS_TEXT_MAX];
 };
 
@@ -73,6 +74,7 @@ static bool stream_read_wants_write(const struct stream *stream);
 static void stream_destroy(struct stream *stream)
 {
     ASSERT(stream->state == STREAM_CLOSED && stream->depth == 0);
+    mem_free(stream->server_name);
     mem_free(stream);
 }
 
@@ -127,6 +129,13 @@ static void stream_update_events(struct stream *stream)
     loop_set_events(&stream->watched, events);
 }
 
+/* It is asked for when the connection has ended, too. */
+static void stream_keep_server_name(struct stream *stream)
+{
+    const char *name = stream_server_name(stream);
+    stream->server_name = *name == '\0' ? NULL : str_dup(name);
+}
+
 /* Closes the socket and drops what is queued; no callback. */
 static void stream_shut(struct stream *stream)
 {
@@ -138,6 +147,7 @@ static void stream_shut(struct stream *stream)
     loop_task_cancel(&stream->flush_task);
     loop_task_cancel(&stream->read_task);
     loop_timer_cancel(&stream->timer);
+    stream_keep_server_name(stream);
     stream->transport->ops->free(stream->transport);
     stream->transport = NULL;
     close(stream->fd);
@@ -726,6 +736,15 @@ uint64_t stream_sent_bytes(const struct stream *stream)
 const char *stream_peer_address(const struct stream *stream)
 {
     return stream->address;
+}
+
+const char *stream_server_name(const struct stream *stream)
+{
+    const char *name = stream->server_name;
+    if (stream->transport != NULL && stream->transport->ops->server_name != NULL) {
+        name = stream->transport->ops->server_name(stream->transport);
+    }
+    return name == NULL ? "" : name;
 }
 
 const struct stream_identity *stream_identity(const struct stream *stream)

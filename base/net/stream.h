@@ -48,6 +48,9 @@ struct stream_transport_ops {
     const char *(*failure)(const struct stream_transport *transport);
     /* What is known of the other side once hands are shaken. NULL: nothing. */
     const struct stream_identity *(*identity)(const struct stream_transport *transport);
+    /* As a server: the name that the other side asks for, also when hands were not shaken; NULL:
+     * none. NULL: never. */
+    const char *(*server_name)(const struct stream_transport *transport);
     void (*free)(struct stream_transport *transport);
 };
 
@@ -153,6 +156,9 @@ const char *stream_peer_address(const struct stream *stream);
 /* What is known of the other side; NULL for plain streams, and before hands are shaken. Borrowed.
  */
 const struct stream_identity *stream_identity(const struct stream *stream);
+
+/* What the other side calls this one in its handshake; "" when it does not, or has not yet. */
+const char *stream_server_name(const struct stream *stream);
 
 /* True when nothing encrypts it. */
 bool stream_is_plain(const struct stream *stream);

@@ -265,6 +265,11 @@ static const struct stream_identity *tls_identity(const struct stream_transport 
     return SSL_is_init_finished(transport->ssl) ? &transport->identity : NULL;
 }
 
+static const char *tls_server_name(const struct stream_transport *base)
+{
+    return SSL_get_servername(of_const(base)->ssl, TLSEXT_NAMETYPE_host_name);
+}
+
 static void tls_free(struct stream_transport *base)
 {
     struct tls_transport *transport = of(base);
@@ -287,6 +292,7 @@ static const struct stream_transport_ops TLS_OPS = {
     .shutdown = tls_shutdown,
     .failure = tls_failure,
     .identity = tls_identity,
+    .server_name = tls_server_name,
     .free = tls_free,
 };
 

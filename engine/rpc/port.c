@@ -126,7 +126,7 @@ static void conn_log_refusal(struct port_conn *conn, const char *reason)
     snprintf(text, sizeof(text), "rejected connection on %s endpoint",
              port->config.name == NULL ? "this" : port->config.name);
     LOG_WARN(text, LOG_STR("remote-addr", stream_peer_address(conn->stream)),
-             LOG_STR("error", reason));
+             LOG_STR("server-name", stream_server_name(conn->stream)), LOG_STR("error", reason));
 }
 
 static void conn_on_close(void *ctx, int code, const char *text)

@@ -397,12 +397,20 @@ def inside(suite):
 
 def secrets(suite):
     m = Member(suite, "m1")
-    m.flags = {"auto-tls": "true", "unsafe-no-fsync": "true"}
+    secure = f"127.0.0.1:{free_port()}"
+    m.flags = {"auto-tls": "true", "unsafe-no-fsync": "true", "listen-client-urls": f"{m.client},https://{secure}"}
     m.start()
     with open(f"/proc/{m.process.pid}/status", encoding="utf-8") as file:
         suite.check("the process can be looked at", "Threads" in file.read())
     owner = os.stat(f"/proc/{m.process.pid}/environ").st_uid
     suite.contains("a process that holds keys forbids dumps", m.log(), "private keys are held")
+    # It does not trust the certificate, and says so.
+    subprocess.run(["openssl", "s_client", "-connect", secure, "-servername", "a.example", "-verify_return_error"],
+                   stdin=subprocess.DEVNULL, capture_output=True, check=False)
+    m.wait_log("rejected connection on client endpoint")
+    line = next((json.loads(one) for one in m.log().splitlines() if "rejected connection on client" in one), {})
+    suite.check("a refused handshake is logged with etcd's fields", line.get("server-name") == "a.example" and
+                line.get("remote-addr", "").startswith("127.0.0.1:") and line.get("error"), line)
     suite.contains("--unsafe-no-fsync warns", m.log(), "--unsafe-no-fsync: a crash of this machine LOSES writes")
     suite.equal("the data directory is its owner's alone", stat.S_IMODE(os.stat(m.data).st_mode), 0o700)
     suite.check("its files under /proc belong to root", owner == 0, owner)
