@@ -78,11 +78,13 @@ static int knows_members(const char *store_dir, uint64_t map_bytes, bool *out_kn
  * its index. With the whole log there, nothing of the file is needed.
  */
 static int drop_when_log_is_whole(const struct disk_seam *disk, const char *member_dir,
-                                  uint64_t mark_index, uint64_t map_bytes, struct err *err)
+                                  uint64_t mark_index, uint64_t map_bytes, bool *out_dropped,
+                                  struct err *err)
 {
     char *store_dir = str_printf("%s/store", member_dir);
     bool knows = true;
     int rc = mark_index == 0 ? knows_members(store_dir, map_bytes, &knows, err) : 0;
+    *out_dropped = !knows;
     if (rc == 0 && !knows) {
         LOG_INFO("the file does not name the members, the log is whole: reading that instead");
         store_dir_remove(disk, member_dir);
@@ -91,9 +93,111 @@ static int drop_when_log_is_whole(const struct disk_seam *disk, const char *memb
     return rc;
 }
 
-int adopt_begin(const struct disk_seam *disk, const char *member_dir, uint64_t mark_index,
-                uint64_t map_bytes, struct err *err)
+/* ---- the configuration ---- */
+
+/* Whether the log changes the configuration behind index. */
+static bool log_has_later_changes(const struct wal_contents *log, uint64_t index)
 {
+    for (uint32_t i = 0; i < log->entry_count; i++) {
+        if (log->entries[i].index > index && log->entries[i].type != RAFT_ENTRY_NORMAL) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static uint64_t term_at(const struct wal_contents *log, const struct bolt_import *found)
+{
+    uint64_t index = found->consistent_index;
+    if (index == log->mark.index) {
+        return log->mark.term;
+    }
+    for (uint32_t i = 0; i < log->entry_count; i++) {
+        if (log->entries[i].index == index) {
+            return log->entries[i].term;
+        }
+    }
+    return found->term;
+}
+
+/* As the members of the store say. */
+static int conf_of_members(const struct store_seam *seam, struct store_view *view,
+                           struct raft_conf_state *out_conf, struct err *err)
+{
+    struct membership *members = membership_new(RAFT_MEMBERS_MAX);
+    int rc = membership_load(members, seam, view, err);
+    *out_conf = (struct raft_conf_state){0};
+    if (rc == 0 && membership_count(members) <= RAFT_MEMBERS_MAX) {
+        for (size_t i = 0; i < membership_count(members); i++) {
+            const struct member *member = membership_at(members, i);
+            if (member->is_learner) {
+                out_conf->learners[out_conf->learner_count++] = member->id;
+            } else {
+                out_conf->voters[out_conf->voter_count++] = member->id;
+            }
+        }
+    }
+    membership_free(members);
+    return rc;
+}
+
+/*
+ * At the snapshot's own index the .snap file knows; later the members, which etcd 3.5 and newer
+ * change together with the index. In files of 3.4 they may be ahead of it: then the log must not
+ * change them any more.
+ */
+static int find_conf(const struct store_seam *seam, const struct wal_contents *log, uint64_t index,
+                     struct raft_conf_state *out_conf, struct err *err)
+{
+    struct store_view *view;
+    if (index == log->mark.index && log->mark.conf_state.voter_count > 0) {
+        *out_conf = log->mark.conf_state;
+        return 0;
+    }
+    int rc = seam->view_begin(seam->ctx, &view);
+    if (rc != 0) {
+        return err_set(err, rc, "read the store: %s", err_code_text(rc));
+    }
+    rc = cluster_load_conf_state(seam, view, out_conf);
+    bool in_step = rc == 0 && out_conf->voter_count > 0;
+    rc = rc == E_NOT_FOUND ? 0 : rc;
+    if (rc == 0 && (in_step || !log_has_later_changes(log, index))) {
+        rc = conf_of_members(seam, view, out_conf, err);
+    }
+    seam->view_end(view);
+    return rc;
+}
+
+static int settle_conf(const char *member_dir, const struct wal_contents *log,
+                       const struct bolt_import *found, uint64_t map_bytes, struct err *err)
+{
+    char *store_dir = str_printf("%s/store", member_dir);
+    struct lmdb_store *store;
+    struct raft_conf_state conf;
+    int rc = lmdb_store_open(store_dir, map_bytes, &store, err);
+    mem_free(store_dir);
+    if (rc != 0) {
+        return rc;
+    }
+    const struct store_seam *seam = lmdb_store_seam(store);
+    rc = find_conf(seam, log, found->consistent_index, &conf, err);
+    if (rc == 0 && conf.voter_count > 0) {
+        struct store_batch batch;
+        store_batch_init(&batch);
+        batch.consistent_index = found->consistent_index;
+        batch.term = term_at(log, found);
+        cluster_store_conf_state(&batch, &conf);
+        rc = seam->commit(seam->ctx, &batch, err);
+        store_batch_free(&batch);
+    }
+    lmdb_store_close(store);
+    return rc;
+}
+
+int adopt_begin(const struct disk_seam *disk, const char *member_dir,
+                const struct wal_contents *log, uint64_t map_bytes, struct err *err)
+{
+    bool dropped = false;
     char *db_path = db_path_of(member_dir);
     uint64_t db_bytes = 0;
     struct bolt_import found;
@@ -115,7 +219,10 @@ int adopt_begin(const struct disk_seam *disk, const char *member_dir, uint64_t m
     if (rc == 0) {
         LOG_INFO("read the data of etcd", LOG_U64("consistent-index", found.consistent_index),
                  LOG_I64("revision", found.revision), LOG_U64("key-records", found.key_records));
-        rc = drop_when_log_is_whole(disk, member_dir, mark_index, map_bytes, err);
+        rc = drop_when_log_is_whole(disk, member_dir, log->mark.index, map_bytes, &dropped, err);
+    }
+    if (rc == 0 && !dropped) {
+        rc = settle_conf(member_dir, log, &found, map_bytes, err);
     }
     mem_free(db_path);
     return rc;

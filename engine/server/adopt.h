@@ -9,19 +9,23 @@
 
 #include "base/err.h"
 #include "base/seam/disk.h"
+#include "engine/wal/wal.h"
 
 #define ADOPT_DB_NAME   "db"         /* in member/snap */
 #define ADOPT_DONE_NAME "db.adopted" /* the same after it was read */
 
 /*
- * Before the store is opened, the log being locked. Does nothing where there is no member/snap/db:
- * else that file is newer than any store beside it, and the store is built from it. mark_index is
- * that of the newest snapshot which the log knows; at 0, with a file that does not name the members
- * (etcd 3.4), there is no store afterwards and the log is read from its beginning. E_NO_SPACE when
- * the disk cannot hold both; etcd's file is as it was, whatever comes back.
+ * Before the store is opened, the log being locked and read. Does nothing where there is no
+ * member/snap/db: else that file is newer than any store beside it, and the store is built from it,
+ * with the configuration of its index: what the file itself says of that may be of another cluster,
+ * because `etcdutl snapshot restore` leaves it as it was. With log->mark at 0 and a file that does
+ * not name the members (etcd 3.4), there is no store afterwards and the log is read from its
+ * beginning. E_NO_SPACE when the disk cannot hold both; E_UNSUPPORTED for files of a newer version
+ * than 3.7; etcd's file is as it was, whatever comes back.
  */
 BASE_MUST_CHECK int adopt_begin(const struct disk_seam *disk, const char *member_dir,
-                                uint64_t mark_index, uint64_t map_bytes, struct err *err);
+                                const struct wal_contents *log, uint64_t map_bytes,
+                                struct err *err);
 
 /* After the store was found to fit the log: etcd's file loses its name. */
 BASE_MUST_CHECK int adopt_finish(const struct disk_seam *disk, const char *member_dir,

@@ -452,7 +452,7 @@ static int restart(struct server *server, struct err *err)
     server->member_id = contents.metadata.node_id;
     server->cluster_id = contents.metadata.cluster_id;
     membership_set_cluster_id(server->membership, server->cluster_id);
-    rc = adopt_begin(server->disk, server->member_dir, mark.index, server_map_bytes(server->config),
+    rc = adopt_begin(server->disk, server->member_dir, &contents, server_map_bytes(server->config),
                      err);
     if (rc == 0) {
         rc = datadir_make(server->disk, server->store_dir, err);

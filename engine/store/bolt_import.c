@@ -10,6 +10,7 @@
 
 #include "base/alloc.h"
 #include "engine/store/bolt_format.h"
+#include "engine/store/bolt_rewrite.h"
 #include "engine/store/lmdb_store.h"
 
 #define BATCH_BYTES_MAX     (16u << 20)
@@ -63,7 +64,10 @@ static int note_number(struct importer *importer, struct bytes key, struct bytes
 static int take_item(void *ctx, enum store_table table, struct bytes key, struct bytes value)
 {
     struct importer *importer = ctx;
-    int rc = 0;
+    int rc = bolt_check_version(table, key, value, importer->err);
+    if (rc != 0) {
+        return rc;
+    }
     if (key.size > STORE_KEY_BYTES_MAX) {
         return err_set(importer->err, E_UNSUPPORTED,
                        "%s: bucket %s has a key of %zu bytes, the store takes %u", importer->path,

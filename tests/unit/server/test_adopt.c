@@ -16,10 +16,17 @@
 #include "base/alloc.h"
 #include "engine/server/adopt.h"
 #include "engine/server/datadir.h"
+#include "engine/server/internal.h"
+#include "engine/store/lmdb_store.h"
 
 #define DB_OF_ETCD "tests/data/bolt/etcd-3.4-snapshot.db"
 #define MAP_BYTES  (64u << 20)
-#define MARK_INDEX 1u
+#define DB_INDEX   28u /* of that file */
+#define LOG_TERM   5u
+
+/* What the log says: cut behind a snapshot, and whole. */
+static const struct wal_contents AT_MARK = {.mark = {.index = 1, .term = 1}};
+static const struct wal_contents AT_START;
 
 struct fixture {
     char dir[64], db[128], done[128], store[128];
@@ -79,7 +86,7 @@ static void a_directory_of_ours_is_left_alone(void **state)
     struct err err = {{0}};
     fixture_init(&fixture, false);
 
-    assert_int_equal(adopt_begin(&fixture.disk, fixture.dir, MARK_INDEX, MAP_BYTES, &err), 0);
+    assert_int_equal(adopt_begin(&fixture.disk, fixture.dir, &AT_MARK, MAP_BYTES, &err), 0);
     assert_int_equal(adopt_finish(&fixture.disk, fixture.dir, &err), 0);
 
     assert_int_not_equal(access(fixture.store, F_OK), 0);
@@ -94,7 +101,7 @@ static void the_file_of_etcd_becomes_a_store_and_loses_its_name(void **state)
     struct err err = {{0}};
     fixture_init(&fixture, true);
 
-    assert_int_equal(adopt_begin(&fixture.disk, fixture.dir, MARK_INDEX, MAP_BYTES, &err), 0);
+    assert_int_equal(adopt_begin(&fixture.disk, fixture.dir, &AT_MARK, MAP_BYTES, &err), 0);
     assert_int_equal(access(fixture.store, F_OK), 0);
     assert_int_equal(access(fixture.db, F_OK), 0); /* until the store was found to fit */
     assert_int_equal(adopt_finish(&fixture.disk, fixture.dir, &err), 0);
@@ -111,8 +118,8 @@ static void one_that_was_not_finished_begins_again(void **state)
     struct err err = {{0}};
     fixture_init(&fixture, true);
 
-    assert_int_equal(adopt_begin(&fixture.disk, fixture.dir, MARK_INDEX, MAP_BYTES, &err), 0);
-    assert_int_equal(adopt_begin(&fixture.disk, fixture.dir, MARK_INDEX, MAP_BYTES, &err), 0);
+    assert_int_equal(adopt_begin(&fixture.disk, fixture.dir, &AT_MARK, MAP_BYTES, &err), 0);
+    assert_int_equal(adopt_begin(&fixture.disk, fixture.dir, &AT_MARK, MAP_BYTES, &err), 0);
     assert_int_equal(adopt_finish(&fixture.disk, fixture.dir, &err), 0);
 
     assert_int_equal(access(fixture.store, F_OK), 0);
@@ -127,10 +134,68 @@ static void a_file_that_names_no_members_gives_way_to_a_whole_log(void **state)
     struct err err = {{0}};
     fixture_init(&fixture, true); /* etcd 3.4 wrote it */
 
-    assert_int_equal(adopt_begin(&fixture.disk, fixture.dir, 0, MAP_BYTES, &err), 0);
+    assert_int_equal(adopt_begin(&fixture.disk, fixture.dir, &AT_START, MAP_BYTES, &err), 0);
 
     assert_int_not_equal(access(fixture.store, F_OK), 0);
     fixture_free(&fixture);
+}
+
+static struct raft_conf_state conf_after(const struct wal_contents *log, uint64_t *out_term)
+{
+    struct fixture fixture;
+    struct lmdb_store *store;
+    struct store_view *view;
+    struct raft_conf_state conf;
+    struct err err = {{0}};
+    uint64_t index;
+    fixture_init(&fixture, true);
+    assert_int_equal(adopt_begin(&fixture.disk, fixture.dir, log, MAP_BYTES, &err), 0);
+    assert_int_equal(lmdb_store_open(fixture.store, MAP_BYTES, &store, &err), 0);
+    const struct store_seam *seam = lmdb_store_seam(store);
+    assert_int_equal(store_read_position(seam, &index, out_term), 0);
+    assert_int_equal(index, DB_INDEX);
+    assert_int_equal(seam->view_begin(seam->ctx, &view), 0);
+    (void)cluster_load_conf_state(seam, view, &conf);
+    seam->view_end(view);
+    lmdb_store_close(store);
+    fixture_free(&fixture);
+    return conf;
+}
+
+/* A restore leaves the configuration of the old cluster in the file; 3.4 keeps none at all. */
+static void who_votes_is_what_the_snapshot_or_the_members_say(void **state)
+{
+    (void)state;
+    uint64_t term;
+    struct raft_entry entries[] = {{.index = DB_INDEX, .term = LOG_TERM},
+                                   {.index = DB_INDEX + 1, .term = LOG_TERM}};
+    struct wal_contents log = {
+        .mark = {.index = DB_INDEX, .term = 3, .conf_state = {.voters = {7}, .voter_count = 1}}};
+    struct raft_conf_state conf = conf_after(&log, &term);
+    assert_int_equal(conf.voter_count, 1);
+    assert_int_equal(conf.voters[0], 7);
+    assert_int_equal(term, 3);
+
+    log = (struct wal_contents){.mark = {.index = DB_INDEX - 1, .term = 3},
+                                .entries = entries,
+                                .entry_count = ARRAY_COUNT(entries)};
+    conf = conf_after(&log, &term);
+    assert_int_equal(conf.voter_count, 1);
+    assert_int_not_equal(conf.voters[0], 7);
+    assert_int_equal(term, LOG_TERM);
+}
+
+static void members_that_may_be_ahead_of_the_index_are_not_believed(void **state)
+{
+    (void)state;
+    uint64_t term;
+    struct raft_entry entries[] = {
+        {.index = DB_INDEX, .term = LOG_TERM},
+        {.index = DB_INDEX + 1, .term = LOG_TERM, .type = RAFT_ENTRY_CONF_CHANGE}};
+    struct wal_contents log = {.mark = {.index = DB_INDEX - 1, .term = 3},
+                               .entries = entries,
+                               .entry_count = ARRAY_COUNT(entries)};
+    assert_int_equal(conf_after(&log, &term).voter_count, 0);
 }
 
 static void a_disk_without_room_is_told_before_anything_is_written(void **state)
@@ -143,7 +208,7 @@ static void a_disk_without_room_is_told_before_anything_is_written(void **state)
     fixture.disk.free_bytes = little_free;
     fixture.free_bytes = 1000;
 
-    assert_int_equal(adopt_begin(&fixture.disk, fixture.dir, MARK_INDEX, MAP_BYTES, &err),
+    assert_int_equal(adopt_begin(&fixture.disk, fixture.dir, &AT_MARK, MAP_BYTES, &err),
                      E_NO_SPACE);
 
     assert_non_null(strstr(err.text, "1000"));
@@ -160,8 +225,7 @@ static void a_damaged_file_leaves_no_store(void **state)
     fixture_init(&fixture, true);
     assert_int_equal(truncate(fixture.db, 4096), 0);
 
-    assert_int_equal(adopt_begin(&fixture.disk, fixture.dir, MARK_INDEX, MAP_BYTES, &err),
-                     E_CORRUPT);
+    assert_int_equal(adopt_begin(&fixture.disk, fixture.dir, &AT_MARK, MAP_BYTES, &err), E_CORRUPT);
 
     assert_int_not_equal(access(fixture.store, F_OK), 0);
     assert_int_equal(access(fixture.db, F_OK), 0);
@@ -175,6 +239,8 @@ int main(void)
         cmocka_unit_test(the_file_of_etcd_becomes_a_store_and_loses_its_name),
         cmocka_unit_test(one_that_was_not_finished_begins_again),
         cmocka_unit_test(a_file_that_names_no_members_gives_way_to_a_whole_log),
+        cmocka_unit_test(who_votes_is_what_the_snapshot_or_the_members_say),
+        cmocka_unit_test(members_that_may_be_ahead_of_the_index_are_not_believed),
         cmocka_unit_test(a_disk_without_room_is_told_before_anything_is_written),
         cmocka_unit_test(a_damaged_file_leaves_no_store),
     };
