@@ -290,6 +290,15 @@ static int on_begin_headers(nghttp2_session *ng, const nghttp2_frame *frame, voi
     return 0;
 }
 
+/* A request that is none (RFC 9113, 8.1.1). */
+static void stream_malformed(struct http2_stream *stream)
+{
+    if (!stream->is_malformed) {
+        stream->is_malformed = true;
+        http2_stream_reset(stream, HTTP2_PROTOCOL_ERROR);
+    }
+}
+
 static int on_header(nghttp2_session *ng, const nghttp2_frame *frame, const uint8_t *name,
                      size_t name_size, const uint8_t *value, size_t value_size, uint8_t flags,
                      void *user_data)
@@ -305,8 +314,14 @@ static int on_header(nghttp2_session *ng, const nghttp2_frame *frame, const uint
         stream->field_count == HTTP2_HEADERS_MAX) {
         return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
     }
-    if (frame->headers.cat != NGHTTP2_HCAT_REQUEST) {
-        return 0; /* trailers of a request say nothing to gRPC */
+    bool is_trailer = frame->headers.cat != NGHTTP2_HCAT_REQUEST;
+    if (!http2_head_takes(stream, is_trailer, bytes_of(name, name_size),
+                          bytes_of(value, value_size))) {
+        stream_malformed(stream);
+        return 0;
+    }
+    if (is_trailer) {
+        return 0; /* they say nothing to gRPC */
     }
     struct http2_field field = {(uint32_t)stream->text.size, 0};
     buf_append(&stream->text, name, name_size);
@@ -357,6 +372,13 @@ static void stream_on_frame(struct http2_stream *stream, const nghttp2_frame *fr
     if (ends) {
         stream->is_ended_by_peer = true;
     }
+    if ((is_request && !http2_head_is_whole(stream)) || (ends && !http2_body_fits(stream, true)) ||
+        (!is_request && !ends && frame->hd.type == NGHTTP2_HEADERS)) {
+        stream_malformed(stream);
+    }
+    if (stream->is_malformed) {
+        return;
+    }
     if (is_request) {
         stream->was_announced = true;
         config->on_request(config->ctx, stream, ends);
@@ -387,6 +409,8 @@ static int on_frame_recv(nghttp2_session *ng, const nghttp2_frame *frame, void *
     case NGHTTP2_PING:
         if ((frame->hd.flags & NGHTTP2_FLAG_ACK) == 0) {
             session_on_ping(session);
+        } else {
+            http2_session_on_pong(session, frame->ping.opaque_data);
         }
         break;
     default:
@@ -404,7 +428,13 @@ static int on_data_chunk(nghttp2_session *ng, uint8_t flags, int32_t stream_id, 
     /* The connection's window is never held back: one stream that waits must not stop the others.
      */
     nghttp2_session_consume_connection(ng, size);
-    if (stream != NULL && stream->was_announced) {
+    if (stream != NULL) {
+        stream->body_bytes += size;
+        if (!http2_body_fits(stream, false)) {
+            stream_malformed(stream);
+        }
+    }
+    if (stream != NULL && stream->was_announced && !stream->is_malformed) {
         stream->handlers->on_data(stream->handlers->ctx, stream, bytes_of(data, size));
     }
     return session->is_dead ? NGHTTP2_ERR_CALLBACK_FAILURE : 0;

@@ -23,6 +23,11 @@ struct http2_stream {
     bool was_announced; /* on_request came: on_close is owed */
     bool is_ended_by_peer;
 
+    unsigned seen_pseudo; /* see http2_head.c */
+    bool saw_regular, has_content_length;
+    bool is_malformed; /* it is being reset */
+    uint64_t content_length, body_bytes;
+
     struct buf text; /* header names and values, each NUL-terminated */
     size_t header_bytes;
     size_t field_count;
@@ -72,6 +77,13 @@ struct http2_session {
     bool is_draining; /* told that no new streams are wanted */
     bool is_drained;  /* and up to which one they are answered */
 };
+
+/* http2_head.c: false when the field, the head as a whole, or as many body bytes are not allowed.
+ */
+bool http2_head_takes(struct http2_stream *stream, bool is_trailer, struct bytes name,
+                      struct bytes value);
+bool http2_head_is_whole(const struct http2_stream *stream);
+bool http2_body_fits(const struct http2_stream *stream, bool at_end);
 
 void http2_session_enter(struct http2_session *session);
 
