@@ -60,8 +60,9 @@ struct stream_transport {
 
 /* What a handshake told of the other side. Owned by the transport. */
 struct stream_identity {
-    const char *protocol;    /* agreed by ALPN: "h2", "http/1.1"; NULL: none was */
-    const char *common_name; /* of its verified certificate; NULL: it showed none, or it has none */
+    const char *protocol;     /* agreed by ALPN: "h2", "http/1.1"; NULL: none was */
+    const char *common_name;  /* of its verified certificate, "" where that has none; NULL: it
+                                 showed none */
     const char *const *hosts; /* that its verified certificate is for: names and addresses */
     size_t host_count;
 };
@@ -162,7 +163,7 @@ const char *stream_server_name(const struct stream *stream);
 
 /* True when nothing encrypts it. */
 bool stream_is_plain(const struct stream *stream);
-/* The common name of the verified certificate of the other side, or NULL. */
+/* The common name of the verified certificate of the other side ("": it has none), or NULL. */
 const char *stream_peer_name(const struct stream *stream);
 
 #endif

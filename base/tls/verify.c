@@ -204,7 +204,8 @@ void tls_identify(struct tls_transport *transport)
     transport->protocol = size == 0 ? NULL : str_from(protocol, size);
     X509 *cert = SSL_get0_peer_certificate(transport->ssl);
     if (cert != NULL && SSL_get_verify_mode(transport->ssl) != SSL_VERIFY_NONE) {
-        transport->common_name = common_name(cert);
+        char *name = common_name(cert);
+        transport->common_name = name != NULL ? name : str_dup("");
         identify_hosts(transport, cert);
     }
     transport->identity = (struct stream_identity){

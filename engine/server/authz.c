@@ -48,8 +48,8 @@ static enum etcd_error identify(struct server *server, struct request *request, 
         request->user_name = user;
         out->who.name = user;
         out->is_known = true;
-    } else if (request->peer_name != NULL && *request->peer_name != '\0' &&
-               server->config->client_tls.client_cert_auth) {
+    } else if (request->peer_name != NULL && server->config->client_tls.client_cert_auth) {
+        /* A certificate without a name is somebody's, though nobody has that name: as in etcd. */
         out->who = (struct auth_who){request->peer_name, auth_revision(server->auth)};
         out->is_known = true;
     }

@@ -307,15 +307,15 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(garbage_is_closed, world_setup, world_teardown),
-        cmocka_unit_test_setup_teardown(a_handshake_that_is_cut_anywhere_is_closed, setup,
-                                        teardown),
-        cmocka_unit_test_setup_teardown(every_changed_byte_of_a_handshake_is_survived, setup,
-                                        teardown),
+        cmocka_unit_test_setup_teardown(a_handshake_that_is_cut_anywhere_is_closed, world_setup,
+                                        world_teardown),
+        cmocka_unit_test_setup_teardown(every_changed_byte_of_a_handshake_is_survived, world_setup,
+                                        world_teardown),
         cmocka_unit_test_setup_teardown(
             a_silent_handshake_is_closed_and_others_are_served_meanwhile, world_setup,
             world_teardown),
-        cmocka_unit_test_setup_teardown(a_crowd_of_silent_connections_does_not_shut_the_door, setup,
-                                        teardown),
+        cmocka_unit_test_setup_teardown(a_crowd_of_silent_connections_does_not_shut_the_door,
+                                        world_setup, world_teardown),
         cmocka_unit_test_setup_teardown(records_may_come_in_pieces_of_any_size, world_setup,
                                         world_teardown),
         cmocka_unit_test_setup_teardown(a_large_answer_arrives_whole_however_slowly_it_is_read,
