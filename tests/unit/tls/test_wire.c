@@ -319,7 +319,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(records_may_come_in_pieces_of_any_size, world_setup,
                                         world_teardown),
         cmocka_unit_test_setup_teardown(a_large_answer_arrives_whole_however_slowly_it_is_read,
-                                        setup, teardown),
+                                        world_setup, world_teardown),
         cmocka_unit_test_setup_teardown(a_large_request_arrives_whole, world_setup, world_teardown),
         cmocka_unit_test_setup_teardown(a_body_that_nobody_reads_holds_its_sender, world_setup,
                                         world_teardown),
