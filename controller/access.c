@@ -19,6 +19,9 @@ const struct access_rule ACCESS_RULES[] = {
     {ACCESS_CLUSTERS, KUBE_PDB, NULL, NULL, "list watch create patch delete"},
     /* By name only: nobody can list or watch them. They go with their owner, the cluster. */
     {ACCESS_CLUSTERS, KUBE_SECRET, NULL, NULL, "get create patch"},
+    /* Mode CertManager. */
+    {ACCESS_CLUSTERS, KUBE_ISSUER, NULL, NULL, "get create patch"},
+    {ACCESS_CLUSTERS, KUBE_CERTIFICATE, NULL, NULL, "get create patch"},
     {ACCESS_CLUSTERS, KUBE_EVENT, NULL, NULL, "create"},
     {ACCESS_LEASE, KUBE_LEASE, NULL, NULL, "create"},
     {ACCESS_LEASE, KUBE_LEASE, NULL, "quorate-operator", "get update"},

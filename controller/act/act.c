@@ -35,6 +35,8 @@ static const enum kube_kind_id KINDS[OBJECT_KIND_COUNT] = {
     [OBJECT_SERVICE] = KUBE_SERVICE,
     [OBJECT_PDB] = KUBE_PDB,
     [OBJECT_SECRET] = KUBE_SECRET,
+    [OBJECT_ISSUER] = KUBE_ISSUER,
+    [OBJECT_CERTIFICATE] = KUBE_CERTIFICATE,
 };
 
 static const char *action_name(const struct action *action)
@@ -192,7 +194,6 @@ static int run_certificate(struct run *run, const struct action *action, struct 
     struct kube_call call;
     struct json *body = NULL;
     ASSERT(run->pass->want != NULL && run->act->secrets != NULL);
-    secrets_touch(run->act->secrets, run->namespace_, run->name);
     int rc = act_certificate_make(run->act->seam, run->pass->want, action, run->pass->now_ms, &call,
                                   &body, err);
     if (rc == 0) {
@@ -308,8 +309,18 @@ static void log_action(const struct run *run, const struct action *action, int r
     }
 }
 
+static bool is_for_certificates(const struct action *action)
+{
+    return action->kind == ACTION_CERTIFICATE ||
+           (action->kind == ACTION_APPLY &&
+            (action->object == OBJECT_ISSUER || action->object == OBJECT_CERTIFICATE));
+}
+
 static int run_one(struct run *run, const struct action *action, struct err *err)
 {
+    if (is_for_certificates(action) && run->act->secrets != NULL) {
+        secrets_touch(run->act->secrets, run->namespace_, run->name);
+    }
     if (action->kind == ACTION_CERTIFICATE) {
         return run_certificate(run, action, err);
     }
@@ -325,8 +336,8 @@ static int run_actions(struct run *run, struct err *err)
         const struct action *action = &plan->actions[i];
         int rc = run_one(run, action, err);
         log_action(run, action, rc, err->text);
-        if (rc != 0 && rc != E_CLOSED && action->kind == ACTION_CERTIFICATE) {
-            late_rc = rc; /* repairs do not wait for a Secret that cannot be written */
+        if (rc != 0 && rc != E_CLOSED && is_for_certificates(action)) {
+            late_rc = rc; /* repairs do not wait for what cannot be written here */
             continue;
         }
         if (rc != 0) {

@@ -8,6 +8,7 @@
 #define CONTROLLER_BUILD_BUILD_H
 
 #include "base/json.h"
+#include "controller/model/certs.h"
 #include "controller/model/names.h"
 #include "controller/model/spec.h"
 
@@ -44,6 +45,9 @@ struct json *build_client_service(const struct cluster_spec *want, bool serving)
 
 /* The disruption budget: min_available of the voters. */
 struct json *build_pdb(const struct cluster_spec *want, int64_t min_available);
+
+/* One object of mode CertManager (CERTS_MANAGER_*). */
+struct json *build_manager(const struct cluster_spec *want, size_t index);
 
 /* The operator's record of one member, and its status. */
 struct build_member {

@@ -12,6 +12,8 @@ enum kube_kind_id {
     KUBE_PVC,
     KUBE_SERVICE,
     KUBE_SECRET,
+    KUBE_ISSUER,
+    KUBE_CERTIFICATE,
     KUBE_NODE,
     KUBE_PDB,
     KUBE_LEASE,

@@ -24,6 +24,8 @@ static const struct {
     {"Service", "v1", "services"},
     {"PodDisruptionBudget", "policy/v1", "poddisruptionbudgets"},
     {"Secret", "v1", "secrets"},
+    {"Issuer", "cert-manager.io/v1", "issuers"},
+    {"Certificate", "cert-manager.io/v1", "certificates"},
 };
 _Static_assert(ARRAY_COUNT(OBJECTS) == OBJECT_KIND_COUNT, "every object kind has a row");
 

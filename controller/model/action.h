@@ -39,6 +39,8 @@ enum object_kind {
     OBJECT_SERVICE,
     OBJECT_PDB,
     OBJECT_SECRET,
+    OBJECT_ISSUER,
+    OBJECT_CERTIFICATE,
     OBJECT_KIND_COUNT
 };
 

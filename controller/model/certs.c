@@ -58,6 +58,24 @@ struct name certs_secret_name(const struct cluster_spec *want, enum certs_secret
     return name;
 }
 
+bool certs_manager_is_issuer(size_t index)
+{
+    return index < CERTS_MANAGER_FIRST;
+}
+
+struct name certs_manager_name(const struct cluster_spec *want, size_t index)
+{
+    ASSERT(index < CERTS_MANAGER_COUNT);
+    struct name name;
+    if (index == CERTS_MANAGER_SELF) {
+        snprintf(name.text, sizeof(name.text), "%s-self-signed", want->name);
+        return name;
+    }
+    /* Issuers of the authorities have the names of their Secrets. */
+    size_t secret = certs_manager_is_issuer(index) ? index - 1 : index - CERTS_MANAGER_FIRST;
+    return certs_secret_name(want, (enum certs_secret)secret);
+}
+
 enum certs_secret certs_authority_of(enum certs_secret leaf)
 {
     ASSERT(leaf > CERTS_CLIENT_CA && leaf < CERTS_SECRET_COUNT);
@@ -348,7 +366,7 @@ static void judge_group(struct judge *in, enum certs_secret authority)
              trusting ? "everybody trusts the next one" : "nobody shows its certificates any more");
 }
 
-/* Secrets that a person gives: nothing is written, only looked at. */
+/* Secrets that a person or cert-manager gives: nothing is written, only looked at. */
 static void judge_given(struct judge *in)
 {
     static const enum certs_secret GIVEN[] = {CERTS_PEER, CERTS_SERVER, CERTS_OPERATOR};
@@ -357,7 +375,8 @@ static void judge_given(struct judge *in)
         if (fact->presence == CERTS_UNKNOWN) {
             report(in, CERTS_NOT_READ, GIVEN[i]);
         } else if (fact->presence == CERTS_ABSENT) {
-            report(in, CERTS_NOT_THERE, GIVEN[i]);
+            bool is_mine = in->want->tls_mode == SPEC_TLS_SECRETS;
+            report(in, is_mine ? CERTS_NOT_THERE : CERTS_PENDING, GIVEN[i]);
         } else if (!fact->is_usable) {
             report(in, CERTS_NOT_USABLE, GIVEN[i]);
         }

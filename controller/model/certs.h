@@ -30,6 +30,11 @@ enum certs_secret {
     CERTS_SECRET_COUNT
 };
 
+/* The objects of mode CertManager: three Issuers, then a Certificate per Secret. */
+#define CERTS_MANAGER_SELF  0u /* the Issuer that lets authorities sign themselves */
+#define CERTS_MANAGER_FIRST 3u /* the first Certificate */
+#define CERTS_MANAGER_COUNT (CERTS_MANAGER_FIRST + CERTS_SECRET_COUNT)
+
 enum certs_presence { CERTS_UNKNOWN, CERTS_ABSENT, CERTS_PRESENT };
 
 /* What one Secret holds; nothing of it is secret. Plain value. */
@@ -102,6 +107,10 @@ const char *certs_step_text(enum certs_step step); /* Stable, TrustingNext, Reis
 /* The Secret's name: the operator's own, or in mode Secrets what the spec gives ("" when that mode
  * has none of the kind). */
 struct name certs_secret_name(const struct cluster_spec *want, enum certs_secret secret);
+
+/* The name and kind of an object of mode CertManager. */
+struct name certs_manager_name(const struct cluster_spec *want, size_t index);
+bool certs_manager_is_issuer(size_t index);
 
 /* The authority of a leaf. */
 enum certs_secret certs_authority_of(enum certs_secret leaf);

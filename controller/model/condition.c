@@ -396,7 +396,8 @@ static void judge_up_to_date(const struct condition_input *in, struct condition 
 }
 
 /* What stands in the way of certificates, and what a person does about it. */
-static void judge_problem(const struct certs_due *due, const char *secret, struct condition *out)
+static void judge_problem(const struct certs_due *due, enum spec_tls_mode mode, const char *secret,
+                          struct condition *out)
 {
     switch (due->problem) {
     case CERTS_NOT_READ:
@@ -431,7 +432,11 @@ static void judge_problem(const struct certs_due *due, const char *secret, struc
     case CERTS_PENDING:
     case CERTS_NO_PROBLEM:
     default:
-        judge_as(out, CONDITION_FALSE, REASON_CertificatesPending, "Secret %s is being made",
+        judge_as(out, CONDITION_FALSE, REASON_CertificatesPending,
+                 mode == SPEC_TLS_CERT_MANAGER
+                     ? "Secret %s is not there yet: see the Certificate of that name, and whether "
+                       "cert-manager runs"
+                     : "Secret %s is being made",
                  secret);
         return;
     }
@@ -502,11 +507,13 @@ static void judge_certificates(const struct condition_input *in, struct conditio
                  "The certificate in Secret %s %s %s and was not renewed: %s",
                  certs_secret_name(in->want, secret).text, is_over ? "has ended at" : "ends at",
                  rfc3339_format(worry->not_after_ms).text,
-                 in->want->tls_mode == SPEC_TLS_SECRETS
-                     ? "put a new one there"
+                 in->want->tls_mode == SPEC_TLS_SECRETS ? "put a new one there"
+                 : in->want->tls_mode == SPEC_TLS_CERT_MANAGER
+                     ? "see the Certificate of that name"
                      : "see the operator's log for why its Secret cannot be written");
     } else if (due.problem != CERTS_NO_PROBLEM) {
-        judge_problem(&due, certs_secret_name(in->want, due.problem_secret).text, out);
+        judge_problem(&due, in->want->tls_mode,
+                      certs_secret_name(in->want, due.problem_secret).text, out);
     } else if (due.steps[CERTS_PEER_CA] != CERTS_STABLE ||
                due.steps[CERTS_CLIENT_CA] != CERTS_STABLE) {
         judge_rotation(&due, out);

@@ -140,6 +140,12 @@ struct observed_etcd {
  * from the cache (an object whose member is not in a later list belongs to a removed member; not
  * the other way).
  */
+/* The objects of mode CertManager; NULL: absent. */
+struct observed_manager {
+    bool is_known; /* all were asked for, and answered */
+    const struct json *objects[CERTS_MANAGER_COUNT];
+};
+
 struct observed {
     const struct json *cluster; /* the EtcdCluster object */
     const char *resource_version;
@@ -162,6 +168,7 @@ struct observed {
     struct observed_endpoint *endpoints; /* one per Pod that was dialled */
     size_t endpoint_count;
     struct observed_etcd etcd;
+    struct observed_manager manager;
     struct certs_facts certs; /* zero in mode Disabled */
 };
 

@@ -14,7 +14,6 @@
     X(NotPaused)                                                                                   \
     X(Deleting)                                                                                    \
     X(InvalidSpec)                                                                                 \
-    X(TLSModeNotSupported)                                                                         \
     X(TLSModeChanged)                                                                              \
     X(TLSDisabled)                                                                                 \
     X(CertificatesPending)                                                                         \

@@ -408,15 +408,17 @@ static const char *read_secret_name(struct reader *reader, const char *path)
     const char *name = read_text(reader, path);
     bool is_needed = reader->spec->tls_mode == SPEC_TLS_SECRETS;
     if (name == NULL && is_needed) {
-        add_problem(reader, REASON_InvalidSpec, path,
-                    "is needed in mode Secrets; name a Secret with tls.crt, tls.key and ca.crt");
+        add_problem(
+            reader, REASON_InvalidSpec, path,
+            "is needed in mode Secrets; write the name of a Secret with tls.crt, tls.key and "
+            "ca.crt");
     }
     if (name != NULL && !is_needed) {
         add_problem(reader, REASON_InvalidSpec, path,
                     "is for mode Secrets only; remove it, or set spec.tls.mode: Secrets");
     }
     if (name != NULL && !is_name(name, "-.")) {
-        add_problem(reader, REASON_InvalidSpec, path, "is \"%s\", which is no name of a Secret",
+        add_problem(reader, REASON_InvalidSpec, path, "is \"%s\"; write the name of a Secret",
                     name);
     }
     return name;
@@ -448,11 +450,6 @@ static void read_tls(struct reader *reader, const struct json *object)
     struct cluster_spec *spec = reader->spec;
     spec->tls_mode =
         (enum spec_tls_mode)read_word(reader, "tls.mode", TLS_MODES, ARRAY_COUNT(TLS_MODES));
-    if (spec->tls_mode == SPEC_TLS_CERT_MANAGER) {
-        add_problem(reader, REASON_TLSModeNotSupported, "tls.mode",
-                    "CertManager is not supported by this release; set spec.tls.mode: Auto, or "
-                    "Secrets with Secrets that cert-manager fills");
-    }
     check_mode_stays(reader, object);
     spec->tls.leaf_lifetime_ms =
         read_duration_up_to(reader, "tls.leafLifetime", TLS_LIFETIME_MIN_MS, TLS_LIFETIME_MAX_MS);

@@ -35,7 +35,7 @@ enum spec_reclaim { SPEC_RECLAIM_DELETE, SPEC_RECLAIM_RETAIN_ON_REPLACE, SPEC_RE
 struct spec_problem {
     char *field;               /* "spec.tls.mode" */
     char *message;             /* what is wrong and what to do, one sentence */
-    enum condition_reason why; /* InvalidSpec, TLSModeNotSupported, EngineNotSupported */
+    enum condition_reason why; /* InvalidSpec, TLSModeChanged, EngineNotSupported */
 };
 
 /*

@@ -228,7 +228,7 @@ static void write_tls(const struct writer *in, struct json *status)
                     due.steps[CERTS_PEER_CA]);
     write_authority(tls, "clientAuthority", &in->seen->certs.of[CERTS_CLIENT_CA],
                     due.steps[CERTS_CLIENT_CA]);
-    if (in->want->tls_mode == SPEC_TLS_AUTO) {
+    if (in->want->tls_mode != SPEC_TLS_SECRETS) {
         json_set_str(status, "clientSecretName", certs_secret_name(in->want, CERTS_USER).text);
     }
     struct json *rows = json_array();

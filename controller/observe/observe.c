@@ -230,6 +230,7 @@ void observe_finish(struct observe_look *look, const struct json *cluster, int64
     add_nodes(look, out);
     if (look->sources->secrets != NULL) {
         out->certs = *secrets_facts(look->sources->secrets, look->namespace_, look->name);
+        secrets_manager(look->sources->secrets, look->namespace_, look->name, &out->manager);
     }
     size_t count = 0;
     const struct etcd_probed *results = etcd_probe_results(look->probe, &count);

@@ -40,6 +40,7 @@ static void add_action(struct pass *pass, const struct certs_task *task)
 
 bool plan_certs(struct pass *pass)
 {
+    plan_manager(pass);
     struct certs_due due;
     certs_decide(pass->want, &pass->seen->certs, pass->now_ms, &due);
     for (size_t i = 0; i < due.task_count; i++) {

@@ -32,6 +32,7 @@ struct pass {
 
 /* Gives false while the first start has to wait for certificates. */
 bool plan_certs(struct pass *pass);
+void plan_manager(struct pass *pass);
 
 /* Concerns, in the order in which plan_make asks them. */
 bool plan_delete(struct pass *pass);

@@ -17,7 +17,9 @@ struct entry {
     bool is_dirty;
     bool is_whole; /* all was read and is there */
     bool is_tls;
-    struct http_tls tls; /* its texts are owned */
+    bool is_manager_known;
+    struct json *manager[CERTS_MANAGER_COUNT]; /* owned; NULL: absent */
+    struct http_tls tls;                       /* its texts are owned */
 };
 
 struct secrets {
@@ -45,9 +47,19 @@ static void drop_tls(struct entry *entry)
     memset(&entry->tls, 0, sizeof(entry->tls));
 }
 
+static void drop_manager(struct entry *entry)
+{
+    for (size_t i = 0; i < CERTS_MANAGER_COUNT; i++) {
+        json_free(entry->manager[i]);
+        entry->manager[i] = NULL;
+    }
+    entry->is_manager_known = false;
+}
+
 static void entry_free(struct entry *entry)
 {
     if (entry != NULL) {
+        drop_manager(entry);
         drop_tls(entry);
         mem_free(entry->uid);
         mem_free(entry);
@@ -138,6 +150,28 @@ static bool read_one(struct secrets *secrets, const struct cluster_spec *want, s
     return true;
 }
 
+/* The objects of cert-manager. False: one could not be asked for. */
+static bool read_manager(struct secrets *secrets, const struct cluster_spec *want,
+                         struct entry *entry)
+{
+    drop_manager(entry);
+    for (size_t i = 0; i < CERTS_MANAGER_COUNT; i++) {
+        struct name name = certs_manager_name(want, i);
+        struct err err = {{0}};
+        int rc =
+            kube_get(secrets->seam, certs_manager_is_issuer(i) ? KUBE_ISSUER : KUBE_CERTIFICATE,
+                     want->ns, name.text, &entry->manager[i], &err);
+        if (rc != 0 && rc != E_NOT_FOUND) {
+            LOG_WARN("an object of cert-manager could not be read", LOG_STR("namespace", want->ns),
+                     LOG_STR("cluster", want->name), LOG_STR("name", name.text),
+                     LOG_STR("error", err.text));
+            return false;
+        }
+    }
+    entry->is_manager_known = true;
+    return true;
+}
+
 void secrets_refresh(struct secrets *secrets, const struct cluster_spec *want)
 {
     struct entry *entry = ensure(secrets, want);
@@ -150,6 +184,9 @@ void secrets_refresh(struct secrets *secrets, const struct cluster_spec *want)
     entry->read_ms = now_ms;
     entry->is_dirty = false;
     entry->is_whole = true;
+    if (want->tls_mode == SPEC_TLS_CERT_MANAGER && !read_manager(secrets, want, entry)) {
+        entry->is_whole = false;
+    }
     for (int i = 0; i < CERTS_SECRET_COUNT; i++) {
         if (!read_one(secrets, want, entry, (enum certs_secret)i)) {
             entry->is_whole = false;
@@ -163,6 +200,19 @@ const struct certs_facts *secrets_facts(struct secrets *secrets, const char *nam
 {
     struct entry *entry = find(secrets, namespace_, name);
     return entry == NULL || !entry->is_tls ? &NO_FACTS : &entry->facts;
+}
+
+void secrets_manager(struct secrets *secrets, const char *namespace_, const char *name,
+                     struct observed_manager *out)
+{
+    memset(out, 0, sizeof(*out));
+    struct entry *entry = find(secrets, namespace_, name);
+    if (entry != NULL && entry->is_tls) {
+        out->is_known = entry->is_manager_known;
+        for (size_t i = 0; i < CERTS_MANAGER_COUNT; i++) {
+            out->objects[i] = entry->manager[i];
+        }
+    }
 }
 
 const struct http_tls *secrets_tls(struct secrets *secrets, const char *namespace_,

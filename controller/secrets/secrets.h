@@ -11,7 +11,7 @@
 #include "base/seam/clock.h"
 #include "controller/http/http.h"
 #include "controller/kube/client.h"
-#include "controller/model/certs.h"
+#include "controller/model/observed.h"
 
 #define SECRETS_FRESH_MS 30000u /* read again after so long */
 #define SECRETS_RETRY_MS 1000u  /* the same, while something is missing or could not be read */
@@ -28,6 +28,10 @@ void secrets_refresh(struct secrets *secrets, const struct cluster_spec *want);
 /* The facts as last read; never NULL. Borrowed until the next call on the store. */
 const struct certs_facts *secrets_facts(struct secrets *secrets, const char *namespace_,
                                         const char *name);
+
+/* The objects of mode CertManager as last read; borrowed as the facts are. */
+void secrets_manager(struct secrets *secrets, const char *namespace_, const char *name,
+                     struct observed_manager *out);
 
 /* What to show to and ask of members: NULL in mode Disabled (plain text); one that trusts nobody
  * while there is no Secret. Borrowed until the next refresh of that cluster. */

@@ -61,10 +61,11 @@ def wrong_values(schema):
         yield "an entry of the wrong type", {"key": 5}, ".key"
     if "maxItems" in schema:
         item = right_value(schema["items"])
-        rows = [{**item, **({"name": f"n{i}"} if "name" in item else {})} for i in range(schema["maxItems"] + 1)]
+        rows = [f"n{i}" if isinstance(item, str) else {**item, **({"name": f"n{i}"} if "name" in item else {})}
+                for i in range(schema["maxItems"] + 1)]
         yield "too many items", rows, ""
     if kind == "array":
-        yield "an item of the wrong type", ["text"], "[0]"
+        yield "an item of the wrong type", [5 if schema["items"]["type"] == "string" else "text"], "[0]"
         item = schema["items"]
         for name in item.get("required", []):
             yield f"an item without {name}", [{}], f"[0].{name}"
@@ -116,7 +117,7 @@ def a_typo_in_a_field_is_told(world):
 
 # What the schema takes and the operator refuses: the spec, the field named, the reason.
 REFUSED = [
-    ({"tls": {"mode": "CertManager"}}, "spec.tls.mode", "TLSModeNotSupported"),
+    ({"tls": {"leafLifetime": "1s"}}, "spec.tls.leafLifetime", "InvalidSpec"),
     ({"tls": {"mode": "Secrets"}}, "spec.tls.secrets.peer", "InvalidSpec"),
     ({"tls": {"caLifetime": "1000h"}}, "spec.tls.caLifetime", "InvalidSpec"),
     ({"tls": {"serverNames": ["not a name"]}}, "spec.tls.serverNames", "InvalidSpec"),
@@ -191,7 +192,7 @@ def what_only_the_operator_can_judge_is_a_condition(world):
     writes = world.writes()
     time.sleep(QUIET_SECONDS)
     expect(world.writes() == writes, "the operator goes on writing about clusters that nobody has changed")
-    corrected = [(0, {"tls": {"mode": "Disabled"}}), (10, {"options": {"autoCompaction": {"retention": "10000"}}}),
+    corrected = [(0, {"tls": {"leafLifetime": None}}), (10, {"options": {"autoCompaction": {"retention": "10000"}}}),
                  (17, {"pod": {"labels": None}})]
     for i, _ in corrected:
         rows[i][0].patch(dict(corrected)[i])

@@ -12,6 +12,7 @@ from operatorworld import CORE, GROUP, Cluster, expect, main, say  # noqa: E402
 from tlsworld import Authority  # noqa: E402
 
 AUTHORITIES = ("peer-ca", "client-ca")
+MANAGER = "/apis/cert-manager.io/v1/namespaces/default"
 LEAVES = ("peer-tls", "server-tls", "operator-tls", "client")
 
 
@@ -173,6 +174,67 @@ def uses_secrets_that_a_person_gives(world):
     cluster.delete_and_wait()
 
 
+def manager_kinds(world):
+    """The two kinds of cert-manager that are used, without what they do."""
+    for kind, plural in (("Issuer", "issuers"), ("Certificate", "certificates")):
+        status, answer = world.request("POST", "/apis/apiextensions.k8s.io/v1/customresourcedefinitions", {
+            "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+            "metadata": {"name": f"{plural}.cert-manager.io"},
+            "spec": {"group": "cert-manager.io", "scope": "Namespaced",
+                     "names": {"plural": plural, "singular": kind.lower(), "kind": kind, "listKind": kind + "List"},
+                     "versions": [{"name": "v1", "served": True, "storage": True, "schema": {"openAPIV3Schema": {
+                         "type": "object", "x-kubernetes-preserve-unknown-fields": True}}}]}})
+        expect(status == 201, f"{plural}: {status} {answer}")
+        world.wait(lambda path=f"{MANAGER}/{plural}": "items" in world.get(path), 10, f"{plural} are served")
+
+
+def sign_what_is_asked_for(world, folder):
+    """What cert-manager does: authorities sign themselves, leaves are signed by the authority of their Issuer."""
+    issuers = {i["metadata"]["name"]: i["spec"] for i in world.items(MANAGER + "/issuers")}
+    wanted = {c["metadata"]["name"]: c["spec"] for c in world.items(MANAGER + "/certificates")}
+    expect(len(issuers) == 3 and len(wanted) == 6, f"asked for: {list(issuers)}, {list(wanted)}")
+    authorities = {}
+    for spec in sorted(wanted.values(), key=lambda s: not s.get("isCA")):
+        issuer = issuers[spec["issuerRef"]["name"]]
+        name = spec["secretName"]
+        if spec.get("isCA"):
+            expect("selfSigned" in issuer, f"{name} is not its own authority: {issuer}")
+            authority = authorities[name] = Authority(folder, name)
+            cert, key = authority.cert, authority.key
+        else:
+            authority = authorities[issuer["ca"]["secretName"]]
+            hosts = ",".join([f"DNS:{n}" for n in spec.get("dnsNames", [])] +
+                             [f"IP:{a}" for a in spec.get("ipAddresses", [])])
+            usage = ",".join({"server auth": "serverAuth", "client auth": "clientAuth"}[u] for u in spec["usages"]
+                             if u.endswith("auth"))
+            cert, key, _ = authority.issue(name, spec["commonName"], hosts, usage)
+        data = {"tls.crt": cert, "tls.key": key, "ca.crt": authority.cert}
+        status, answer = world.request("POST", CORE + "/secrets", {
+            "apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "type": "kubernetes.io/tls",
+            "stringData": {what: open(path, encoding="utf-8").read() for what, path in data.items()}})
+        expect(status == 201, f"{name}: {status} {answer}")
+
+
+def has_cert_manager_issue_from_its_own_authorities(world):
+    manager_kinds(world)
+    cluster = Cluster(world, "managed", "CertManager")
+    cluster.create(1)
+    world.wait(lambda: len(world.items(MANAGER + "/certificates")) == 6, 20, "the Certificates are asked for")
+    row = cluster.conditions()["CertificatesValid"]
+    expect(row["reason"] == "CertificatesPending" and "cert-manager" in row["message"], f"{row}")
+    expect(not cluster.owned(CORE + "/pods"), "a Pod was made before its certificates")
+    sign_what_is_asked_for(world, os.path.join(world.dir, "managed"))
+    cluster.wait_settled(1)
+    code, text = cluster.etcdctl("put", "a", "b")
+    expect(code == 0, f"etcdctl with the certificate of cert-manager: {text}")
+    world.zero_writes_at_rest(3)
+    cluster.patch({"tls": {"serverNames": ["etcd.example.org"]}})
+    world.wait(lambda: "etcd.example.org" in world.get(MANAGER + "/certificates/managed-server-tls")["spec"]["dnsNames"],
+               20, "the new name is asked for")
+    say("  three Issuers, six Certificates; one member on what they issued")
+    cluster.delete_and_wait()
+
+
 def warns_of_plain_text(world):
     cluster = Cluster(world, "plain")
     cluster.create(1)
@@ -188,4 +250,4 @@ def warns_of_plain_text(world):
 if __name__ == "__main__":
     sys.exit(main([speaks_tls_unless_told_otherwise, replaces_its_authorities_under_a_writer,
                    renews_certificates_that_live_for_half_a_minute, uses_secrets_that_a_person_gives,
-                   warns_of_plain_text], nodes=3))
+                   has_cert_manager_issue_from_its_own_authorities, warns_of_plain_text], nodes=3))

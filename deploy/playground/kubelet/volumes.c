@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "content.h"
 #include "files.h"
+#include "publish.h"
 
 #define FILE_BYTES_MAX (2u * 1024u * 1024u)
 
@@ -231,6 +232,23 @@ static int put_source(const struct kubelet *kubelet, const struct pod *pod,
                : err_set(err, E_INVALID, "the playground does not know this kind of volume");
 }
 
+/* The same, with all files replaced together. */
+static int publish_source(const struct kubelet *kubelet, const struct pod *pod,
+                          const struct json *volume, const char *folder, struct err *err)
+{
+    if (json_get(volume, "emptyDir") != NULL) {
+        return 0; /* what stands there is the containers' */
+    }
+    char *staging = publish_begin(folder);
+    int rc = put_source(kubelet, pod, volume, staging, err);
+    if (rc == 0) {
+        publish_end(folder, staging);
+    } else {
+        publish_cancel(staging);
+    }
+    return rc;
+}
+
 /* Gives the folder of one volume, ready for use (mem_free), or NULL with a text. */
 static char *make_volume(struct kubelet *kubelet, const struct pod *pod, const struct json *volume,
                          struct err *err)
@@ -249,7 +267,7 @@ static char *make_volume(struct kubelet *kubelet, const struct pod *pod, const s
     } else {
         folder = str_printf("%s/volumes/%s", pod->dir, json_path_str(volume, "name", ""));
         files_make_dirs(folder);
-        rc = put_source(kubelet, pod, volume, folder, err);
+        rc = publish_source(kubelet, pod, volume, folder, err);
         if (rc != 0) {
             err_wrap(err, rc, "volume \"%s\"", json_path_str(volume, "name", ""));
         }
@@ -302,7 +320,7 @@ void volumes_refresh(struct kubelet *kubelet, struct pod *pod)
         if (is_made) {
             struct err err = {""};
             char *folder = str_printf("%s/volumes/%s", pod->dir, json_path_str(volume, "name", ""));
-            if (put_source(kubelet, pod, volume, folder, &err) != 0) {
+            if (publish_source(kubelet, pod, volume, folder, &err) != 0) {
                 LOG_DEBUG("a volume keeps what it has", LOG_STR("pod", pod->name),
                           LOG_STR("error", err.text));
             }

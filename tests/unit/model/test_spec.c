@@ -75,7 +75,6 @@ static void every_wrong_field_is_named(void **state)
         {"demo", "\"replicas\":\"3\"", "spec.replicas", REASON_InvalidSpec},
         {"demo", "\"engine\":\"Etcd\"", "spec.engine", REASON_EngineNotSupported},
         {"demo", "\"engine\":\"MySQL\"", "spec.engine", REASON_InvalidSpec},
-        {"demo", "\"tls\":{\"mode\":\"CertManager\"}", "spec.tls.mode", REASON_TLSModeNotSupported},
         {"demo", "\"tls\":{\"mode\":\"Secrets\",\"secrets\":{\"server\":\"s\",\"operator\":\"o\"}}",
          "spec.tls.secrets.peer", REASON_InvalidSpec},
         {"demo", "\"tls\":{\"secrets\":{\"peer\":\"x\"}}", "spec.tls.secrets.peer",
@@ -126,16 +125,20 @@ static void every_wrong_field_is_named(void **state)
     }
 }
 
-static void the_refused_tls_mode_says_the_way_out(void **state)
+static void a_running_cluster_keeps_its_tls_mode(void **state)
 {
     (void)state;
-    struct json *object = NULL;
+    static const char TEXT[] =
+        "{\"metadata\":{\"name\":\"demo\"},\"spec\":{\"tls\":{\"mode\":\"Disabled\"}},"
+        "\"status\":{\"clusterID\":\"abc\",\"tls\":{\"mode\":\"Auto\"}}}";
+    struct json *object = json_parse(TEXT, sizeof(TEXT) - 1, NULL);
     struct cluster_spec want;
 
-    assert_int_equal(parse("demo", "\"tls\":{\"mode\":\"CertManager\"}", &object, &want),
-                     E_INVALID);
+    assert_int_equal(spec_parse(object, &want), E_INVALID);
 
-    assert_non_null(strstr(want.problems[0].message, "spec.tls.mode: Auto"));
+    assert_int_equal(want.problems[0].why, REASON_TLSModeChanged);
+    assert_non_null(strstr(want.problems[0].message, "back to Auto"));
+    assert_int_equal(want.tls_mode, SPEC_TLS_AUTO);
     spec_free(&want);
     json_free(object);
 }
@@ -194,7 +197,7 @@ int main(void)
         cmocka_unit_test(a_short_spec_gets_the_defaults),
         cmocka_unit_test(a_digest_wins_over_a_tag),
         cmocka_unit_test(every_wrong_field_is_named),
-        cmocka_unit_test(the_refused_tls_mode_says_the_way_out),
+        cmocka_unit_test(a_running_cluster_keeps_its_tls_mode),
         cmocka_unit_test(quantities_read_as_kubernetes_reads_them),
         cmocka_unit_test(times_survive_the_way_to_text_and_back),
     };

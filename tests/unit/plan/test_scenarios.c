@@ -823,7 +823,7 @@ static void a_refused_spec_changes_nothing_and_names_the_way_out(void **state)
     (void)state;
     struct world world;
     start_world(&world, 3);
-    world_set_spec(&world, "tls.mode", "\"CertManager\"");
+    world_set_spec(&world, "engine", "\"Etcd\"");
     world_lose_volume(&world, "demo-1");
 
     for (int i = 0; i < 20; i++) {
@@ -832,8 +832,8 @@ static void a_refused_spec_changes_nothing_and_names_the_way_out(void **state)
         world_tick(&world, 2000);
     }
 
-    assert_string_equal(world_condition(&world, "Stalled", "reason"), "TLSModeNotSupported");
-    assert_non_null(strstr(world_condition(&world, "Ready", "message"), "spec.tls.mode: Auto"));
+    assert_string_equal(world_condition(&world, "Stalled", "reason"), "EngineNotSupported");
+    assert_non_null(strstr(world_condition(&world, "Ready", "message"), "spec.engine: Quorate"));
     world_free(&world);
 }
 
