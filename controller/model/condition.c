@@ -386,8 +386,8 @@ static void judge_up_to_date(const struct condition_input *in, struct condition 
             !str_equal(member->pod->template_hash, in->plan->template_hash)) {
             judge_as(
                 out, CONDITION_FALSE, REASON_OutdatedPods,
-                "The Pod of member %s was made from an earlier spec; it takes the new one when "
-                "the Pod is made again: delete it when the other members are healthy",
+                "The Pod of member %s was made from an earlier spec; the members take the new one "
+                "one by one, each when all of them serve",
                 member->name.text);
             return;
         }

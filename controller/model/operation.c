@@ -9,7 +9,8 @@
 #include "base/assert.h"
 #include "controller/model/rfc3339.h"
 
-static const char *const TYPES[] = {"", "Bootstrap", "ScaleUp", "ScaleDown", "Replace", "Recreate"};
+static const char *const TYPES[] = {"",        "Bootstrap", "ScaleUp", "ScaleDown",
+                                    "Replace", "Recreate",  "Update"};
 _Static_assert(ARRAY_COUNT(TYPES) == OPERATION_TYPE_COUNT, "every type has a word");
 
 static const char *const STEPS[] = {

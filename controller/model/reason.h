@@ -48,6 +48,8 @@
     X(ClusterVersionTooHigh)                                                                       \
     X(Replacing)                                                                                   \
     X(Recreating)                                                                                  \
+    X(Updating)                                                                                    \
+    X(UpdateHalted)                                                                                \
     X(Converging)                                                                                  \
     X(ReplacementThrottled)                                                                        \
     X(ManualRepairNeeded)                                                                          \

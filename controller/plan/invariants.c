@@ -75,7 +75,8 @@ static void check_first_start(const struct pass *pass)
     }
 }
 
-/* A healthy voter's Pod may end only when the others are a quorum, or nobody is served yet. */
+/* A healthy voter's Pod may end to take a new spec when every voter serves; else only when nobody
+ * is served yet. */
 static void check_pod_delete(const struct pass *pass, const struct action *action)
 {
     const struct member_view *member = view_member(pass->view, action->name);
@@ -83,6 +84,13 @@ static void check_pod_delete(const struct pass *pass, const struct action *actio
         return;
     }
     ASSERT(member->pod != NULL);
+    const struct operation *running = &pass->out->operation;
+    if (running->type == OPERATION_UPDATE && strcmp(running->target, action->name) == 0) {
+        ASSERT(pass->view->fresh);
+        ASSERT(pass->view->healthy_voter_count == pass->view->voter_count);
+        ASSERT(!str_equal(member->pod->template_hash, pass->out->template_hash));
+        return;
+    }
     ASSERT(member->pod->state_new || member->pod->phase == POD_FAILED ||
            member->pod->phase == POD_SUCCEEDED);
 }

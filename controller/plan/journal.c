@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/alloc.h"
 #include "base/assert.h"
 #include "controller/plan/pass.h"
 
@@ -52,6 +53,7 @@ static bool is_as_good_as_done(const struct pass *pass)
     case OPERATION_BOOTSTRAP:
     case OPERATION_SCALE_UP:
     case OPERATION_RECREATE:
+    case OPERATION_UPDATE:
     case OPERATION_TYPE_COUNT:
     default:
         return false;
@@ -126,6 +128,12 @@ static bool is_gone_learner(const struct pass *pass, const struct operation *ope
            (operation->step > STEP_ADD_MEMBER || pass->view->voter_count >= pass->want->replicas);
 }
 
+static bool is_updated(const struct pass *pass, const struct member_view *member)
+{
+    return member->healthy && member->pod != NULL && !member->pod->deleting &&
+           str_equal(member->pod->template_hash, pass->out->template_hash);
+}
+
 void plan_settle(struct pass *pass)
 {
     const struct operation *operation = &pass->out->operation;
@@ -152,6 +160,9 @@ void plan_settle(struct pass *pass)
         break;
     case OPERATION_RECREATE:
         done = target == NULL || target->healthy || target->etcd == NULL;
+        break;
+    case OPERATION_UPDATE:
+        done = target == NULL || target->etcd == NULL || is_updated(pass, target);
         break;
     }
     if (done) {

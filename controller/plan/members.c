@@ -143,7 +143,7 @@ static void recreate_once(struct pass *pass, const struct member_view *member)
     enum operation_type running = pass->out->operation.type;
     bool free_to_start = running == OPERATION_NONE || running == OPERATION_RECREATE ||
                          plan_is_running(pass, OPERATION_SCALE_DOWN, member->name.text);
-    if (!free_to_start || pass->out->finished_count > 0) {
+    if (!free_to_start || pass->out->finished_count > 0 || plan_spec_is_suspect(pass, member)) {
         return;
     }
     plan_begin(pass, OPERATION_RECREATE, member->name.text, STEP_DELETE_POD,
@@ -203,28 +203,27 @@ void plan_members(struct pass *pass)
     }
 }
 
-/* Leadership goes first, so that the removal costs no election. True when that is under way. */
-static bool move_leader_away(struct pass *pass, const struct member_view *victim,
-                             enum operation_type type, const char *message)
+bool plan_move_leader_away(struct pass *pass, const struct member_view *leaver,
+                           enum operation_type type, const char *message)
 {
-    const struct member_view *heir = view_caller(pass->view, victim);
-    if (!victim->is_leader || victim->endpoint == NULL || heir == NULL) {
+    const struct member_view *heir = view_caller(pass->view, leaver);
+    if (!leaver->is_leader || leaver->endpoint == NULL || heir == NULL) {
         return false;
     }
     const struct operation *running = &pass->out->operation;
-    if (plan_is_running(pass, type, victim->name.text) && running->step == STEP_MOVE_LEADER &&
+    if (plan_is_running(pass, type, leaver->name.text) && running->step == STEP_MOVE_LEADER &&
         pass->now_ms - running->started_ms > PLAN_MOVE_LEADER_MAX_MS) {
         return false;
     }
-    plan_begin(pass, type, victim->name.text, STEP_MOVE_LEADER, message);
+    plan_begin(pass, type, leaver->name.text, STEP_MOVE_LEADER, message);
     struct action *action = plan_append(pass->out, ACTION_MOVE_LEADER);
     action->cluster_id = pass->view->latched_id;
     action->member_id = heir->etcd->id;
     action->name = str_dup(heir->name.text);
-    action->via = str_dup(victim->name.text);
+    action->via = str_dup(leaver->name.text);
     event_set(&action->event, EVENT_NORMAL, "MovedLeader", heir->name.text,
-              "Leadership moved from %s to %s before %s leaves", victim->name.text, heir->name.text,
-              victim->name.text);
+              "Leadership moved from %s to %s before %s stops", leaver->name.text, heir->name.text,
+              leaver->name.text);
     return true;
 }
 
@@ -240,7 +239,7 @@ bool plan_remove_member(struct pass *pass, const struct member_view *victim,
         pass->out->block = REASON_QuorumAtRisk;
         return false;
     }
-    if (move_leader_away(pass, victim, type, message)) {
+    if (plan_move_leader_away(pass, victim, type, message)) {
         return true;
     }
     plan_begin(pass, type, victim->name.text, STEP_REMOVE_MEMBER, message);

@@ -44,6 +44,15 @@ bool plan_cleanup(struct pass *pass);
 bool plan_repair(struct pass *pass);
 bool plan_promote(struct pass *pass);
 bool plan_scale(struct pass *pass);
+bool plan_update(struct pass *pass);
+
+/* The part of an update that may happen without a quorum: a Pod whose process does not run, made
+ * from an earlier spec, is made again from this one. */
+void plan_update_idle(struct pass *pass);
+
+/* True when member runs the spec as it is now and does not serve, while others serve with an
+ * earlier one: the spec is more likely to blame than the member. */
+bool plan_spec_is_suspect(const struct pass *pass, const struct member_view *member);
 
 /* Stops the process when the plan breaks a safety rule. */
 void plan_check(const struct pass *pass);
@@ -64,6 +73,10 @@ void plan_settle(struct pass *pass);
  * learner). */
 bool plan_remove_member(struct pass *pass, const struct member_view *victim,
                         enum operation_type type, const char *message);
+
+/* Leadership goes first, so that what follows costs no election. True when that is under way. */
+bool plan_move_leader_away(struct pass *pass, const struct member_view *leaver,
+                           enum operation_type type, const char *message);
 
 /* The only place that adds a member: a learner under the next ordinal. */
 void plan_add_member(struct pass *pass, enum operation_type type, const char *target);

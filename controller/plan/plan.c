@@ -138,6 +138,7 @@ static void plan_running(struct pass *pass)
     }
     plan_members(pass);
     if (!view->fresh || view->healthy_voter_count < spec_quorum(view->voter_count)) {
+        plan_update_idle(pass);
         report_lost_quorum(pass);
         return;
     }
@@ -149,6 +150,7 @@ static void plan_running(struct pass *pass)
         return;
     }
     plan_settle(pass);
+    plan_update(pass);
 }
 
 static void note_even_count(struct pass *pass)

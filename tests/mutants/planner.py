@@ -15,7 +15,7 @@ import tempfile
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 FLAGS = ["-std=gnu11", "-O1", "-g", "-w", "-D_GNU_SOURCE", "-I", ROOT,
          f'-DQUORATE_SOURCE_DIR="{ROOT}"']
-TESTS = ["scenarios", "walk", "small_worlds"]
+TESTS = ["update", "scenarios", "walk", "small_worlds"]
 
 # name, then one or more of: file, text, replacement
 MUTANTS = [
@@ -90,6 +90,16 @@ MUTANTS = [
      "must_go != NULL && view->voter_count >= pass->want->replicas) {",
      "must_go != NULL && view->voter_count >= pass->want->replicas && plan_is_running(pass, "
      "OPERATION_REPLACE, must_go->name.text)) {"),
+    ("a new spec reaches two members at once", "plan/update.c",
+     "!view->fresh || view->healthy_voter_count < view->voter_count", "false",
+     "plan/update.c", "if (wait_for_running(pass)) {", "if (false) {"),
+    ("the leader restarts with its leadership", "plan/update.c",
+     "!plan_move_leader_away(pass, next, OPERATION_UPDATE, \"its Pod is made again\")", "true"),
+    ("a wrong spec costs a member", "plan/members.c", " || plan_spec_is_suspect(pass, member)", ""),
+    ("a wrong spec reaches everybody", "plan/update.c",
+     "view->healthy_voter_count < view->voter_count",
+     "view->healthy_voter_count < spec_quorum(view->voter_count)", "plan/update.c",
+     "if (wait_for_running(pass)) {", "if (false) {"),
     ("a refused spec is acted on", "plan/plan.c", "if (want->problem_count > 0) {", "if (false) {"),
 ]
 
@@ -140,7 +150,8 @@ def main():
             assert compile_to(out, source)
             if name.startswith("lib_"):
                 objects[source] = out
-        assert run_tests(work, list(objects.values()), build) is None, "tests fail without a mutant"
+        broken = run_tests(work, list(objects.values()), build)
+        assert broken is None, f"tests fail without a mutant: {broken}"
         for name, *edits in MUTANTS:
             if wanted and name not in wanted:
                 continue

@@ -556,6 +556,14 @@ bool world_settle(struct world *world, size_t limit)
     return quiet >= 3;
 }
 
+void world_start(struct world *world, int64_t replicas)
+{
+    world_init(world, 1, replicas);
+    assert_true(world_settle(world, WORLD_SETTLE_MAX));
+    assert_true(world_is_healthy(world));
+    world->membership_changes = 0;
+}
+
 bool world_is_healthy(const struct world *world)
 {
     size_t pods = 0;

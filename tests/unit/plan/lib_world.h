@@ -124,7 +124,8 @@ struct world {
     size_t stale_by;             /* the next passes read objects from so many ticks ago */
     size_t view_age_ms;          /* the etcd view is so old */
     bool force_image_fail;
-    bool is_told; /* each pass is printed */
+    char broken_hash[24]; /* Pods made from this template never serve; "": all may */
+    bool is_told;         /* each pass is printed */
     struct json **garbage;
     size_t garbage_count;
 
@@ -137,10 +138,13 @@ struct world {
     size_t conflicts;
     size_t leader_removals; /* of a live leader: an election that need not be */
     uint64_t last_removed;  /* id of the last member removed */
-    struct plan plan;       /* the last plan */
+    size_t updates;         /* Pods of live voters that ended to take a new spec */
+    char last_updated[WORLD_TEXT_MAX];
+    struct plan plan; /* the last plan */
 };
 
-#define WORLD_NO_CRASH SIZE_MAX
+#define WORLD_NO_CRASH   SIZE_MAX
+#define WORLD_SETTLE_MAX 400
 
 /* Makes a world with one EtcdCluster "demo" of that many replicas, short graces and six nodes. */
 void world_init(struct world *world, uint64_t seed, int64_t replicas);
@@ -148,6 +152,9 @@ void world_free(struct world *world);
 
 /* Before its first start: it speaks TLS, with certificates of two hours. */
 void world_use_tls(struct world *world);
+
+/* The same, settled, with all members there; counts from here. */
+void world_start(struct world *world, int64_t replicas);
 
 /* Makes a copy that goes its own way from here; source must outlive it. */
 void world_clone(struct world *world, const struct world *source, uint64_t seed);

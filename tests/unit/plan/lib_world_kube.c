@@ -118,6 +118,7 @@ static int apply_pod(struct world *world, const struct action *action)
         const struct json *meta = json_get(action->body, "metadata");
         snprintf(pod->hash, sizeof(pod->hash), "%s",
                  json_str(json_get(json_get(meta, "annotations"), ANNOTATION_TEMPLATE_HASH), ""));
+        pod->broken = world->broken_hash[0] != '\0' && strcmp(pod->hash, world->broken_hash) == 0;
         snprintf(pod->role, sizeof(pod->role), "%s",
                  json_str(json_get(json_get(meta, "labels"), LABEL_ROLE), ""));
         pod->state_new = args_have(action->body, "--initial-cluster-state=new");
@@ -294,17 +295,37 @@ static int delete_pvc(struct world *world, const struct action *action)
     return 0;
 }
 
+/* The judge of Pods: that of a live voter ends only to take a new spec, while all voters live. */
+static void judge_pod_end(struct world *world, const struct world_pod *pod)
+{
+    const struct world_member *member = world_member(world, pod->name);
+    if (member == NULL || member->learner || !world_is_live(world, member) || pod->state_new ||
+        world->want.deleting) {
+        return;
+    }
+    if (strcmp(pod->hash, world->plan.template_hash) == 0) {
+        fail_msg("the Pod of the live voter %s is deleted", pod->name);
+    }
+    if (world_live_voters(world) < world_voters(world)) {
+        fail_msg("the Pod of the live voter %s is deleted while another one is down", pod->name);
+    }
+    if (member->id == world->leader_id && world_voters(world) > 1) {
+        fail_msg("the Pod of the leader %s is deleted", pod->name);
+    }
+    world->updates++;
+    snprintf(world->last_updated, sizeof(world->last_updated), "%s", pod->name);
+}
+
 static int delete_pod(struct world *world, const struct action *action)
 {
     struct world_pod *pod = world_pod(world, action->name);
     if (pod == NULL || strcmp(pod->uid, action->uid) != 0) {
         return pod == NULL ? E_NOT_FOUND : E_CONFLICT;
     }
-    const struct world_member *member = world_member(world, action->name);
-    if (member != NULL && !member->learner && world_is_live(world, member) && !pod->state_new &&
-        !world->want.deleting) {
-        fail_msg("the Pod of the live voter %s is deleted", action->name);
+    if (action->resource_version != NULL && strcmp(pod->version, action->resource_version) != 0) {
+        return E_CONFLICT;
     }
+    judge_pod_end(world, pod);
     pod->deleting = true;
     pod->deletion_ms = world->now_ms;
     pod->up = false;

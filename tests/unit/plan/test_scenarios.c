@@ -14,23 +14,12 @@
 #include "controller/model/spec.h"
 #include "lib_world.h"
 
-#define SETTLE_MAX 400
-
-/* A world that has come to rest with that many members. */
-static void start_world(struct world *world, int64_t replicas)
-{
-    world_init(world, 1, replicas);
-    assert_true(world_settle(world, SETTLE_MAX));
-    assert_true(world_is_healthy(world));
-    world->membership_changes = 0;
-}
-
 static void a_cluster_of_three_is_founded_once_and_grown_by_learners(void **state)
 {
     (void)state;
     struct world world;
 
-    start_world(&world, 3);
+    world_start(&world, 3);
 
     assert_int_equal(world.founded, 1);
     assert_string_equal(world_condition(&world, "Ready", "status"), "True");
@@ -46,7 +35,7 @@ static void a_world_at_rest_gets_no_writes(void **state)
 {
     (void)state;
     struct world world;
-    start_world(&world, 3);
+    world_start(&world, 3);
     size_t writes = world.writes;
     size_t status_writes = world.status_writes;
 
@@ -64,7 +53,7 @@ static void a_paused_cluster_is_left_alone(void **state)
 {
     (void)state;
     struct world world;
-    start_world(&world, 3);
+    world_start(&world, 3);
     world_set_spec(&world, "paused", "true");
     world_lose_volume(&world, "demo-1");
 
@@ -77,7 +66,7 @@ static void a_paused_cluster_is_left_alone(void **state)
     assert_string_equal(world_condition(&world, "Paused", "status"), "True");
     assert_string_equal(world_condition(&world, "Degraded", "status"), "True");
     world_set_spec(&world, "paused", "false");
-    assert_true(world_settle(&world, SETTLE_MAX));
+    assert_true(world_settle(&world, WORLD_SETTLE_MAX));
     assert_true(world_is_healthy(&world));
     world_free(&world);
 }
@@ -86,11 +75,11 @@ static void a_lost_pod_comes_back_on_its_volume_with_the_same_identity(void **st
 {
     (void)state;
     struct world world;
-    start_world(&world, 3);
+    world_start(&world, 3);
     uint64_t id = world_member(&world, "demo-1")->id;
     world_delete_pod(&world, "demo-1");
 
-    assert_true(world_settle(&world, SETTLE_MAX));
+    assert_true(world_settle(&world, WORLD_SETTLE_MAX));
 
     assert_int_equal(world_member(&world, "demo-1")->id, id);
     assert_int_equal(world.membership_changes, 0);
@@ -102,14 +91,14 @@ static void a_lost_volume_is_replaced_at_once_remove_before_add(void **state)
 {
     (void)state;
     struct world world;
-    start_world(&world, 3);
+    world_start(&world, 3);
     world_lose_volume(&world, "demo-1");
 
     world_operate(&world, WORLD_NO_CRASH);
     assert_null(world_member(&world, "demo-1"));
     assert_int_equal(world_voters(&world), 2);
     assert_int_equal(world_learners(&world), 0);
-    assert_true(world_settle(&world, SETTLE_MAX));
+    assert_true(world_settle(&world, WORLD_SETTLE_MAX));
 
     assert_true(world_is_healthy(&world));
     assert_non_null(world_member(&world, "demo-3"));
@@ -124,7 +113,7 @@ static void the_leader_with_a_lost_volume_is_replaced_too(void **state)
 {
     (void)state;
     struct world world;
-    start_world(&world, 5);
+    world_start(&world, 5);
     const char *leader = json_path_str(world_status(&world), "leader", NULL);
     assert_non_null(leader);
     char name[64];
@@ -132,7 +121,7 @@ static void the_leader_with_a_lost_volume_is_replaced_too(void **state)
     world_lose_volume(&world, name);
     world_tick(&world, 1000);
 
-    assert_true(world_settle(&world, SETTLE_MAX));
+    assert_true(world_settle(&world, WORLD_SETTLE_MAX));
 
     assert_null(world_member(&world, name));
     assert_true(world_is_healthy(&world));
@@ -143,7 +132,7 @@ static void a_member_with_a_data_error_is_replaced(void **state)
 {
     (void)state;
     struct world world;
-    start_world(&world, 3);
+    world_start(&world, 3);
     struct world_pod *pod = world_pod(&world, "demo-2");
     pod->broken = true;
     world_crash_process(&world, "demo-2", EXIT_DATA_CORRUPT);
@@ -152,7 +141,7 @@ static void a_member_with_a_data_error_is_replaced(void **state)
     world_operate(&world, WORLD_NO_CRASH);
 
     assert_null(world_member(&world, "demo-2"));
-    assert_true(world_settle(&world, SETTLE_MAX));
+    assert_true(world_settle(&world, WORLD_SETTLE_MAX));
     assert_true(world_is_healthy(&world));
     world_free(&world);
 }
@@ -161,7 +150,7 @@ static void a_crash_loop_gets_a_new_pod_first_and_a_new_member_second(void **sta
 {
     (void)state;
     struct world world;
-    start_world(&world, 3);
+    world_start(&world, 3);
     uint64_t id = world_member(&world, "demo-2")->id;
     size_t recreated = 0;
     for (int i = 0; i < 120 && world_member(&world, "demo-2") != NULL; i++) {
@@ -177,7 +166,7 @@ static void a_crash_loop_gets_a_new_pod_first_and_a_new_member_second(void **sta
 
     assert_int_equal(recreated, 2);
     assert_int_equal(world.last_removed, id);
-    assert_true(world_settle(&world, SETTLE_MAX));
+    assert_true(world_settle(&world, WORLD_SETTLE_MAX));
     assert_true(world_is_healthy(&world));
     world_free(&world);
 }
@@ -186,7 +175,7 @@ static void a_hung_member_waits_out_its_grace_then_restarts_then_goes(void **sta
 {
     (void)state;
     struct world world;
-    start_world(&world, 3);
+    world_start(&world, 3);
     char uid[24];
     snprintf(uid, sizeof(uid), "%s", world_pod(&world, "demo-1")->uid);
     world_pod(&world, "demo-1")->hung = true;
@@ -208,7 +197,7 @@ static void a_hung_member_waits_out_its_grace_then_restarts_then_goes(void **sta
 
     assert_true(was_recreated);
     assert_null(world_member(&world, "demo-1"));
-    assert_true(world_settle(&world, SETTLE_MAX));
+    assert_true(world_settle(&world, WORLD_SETTLE_MAX));
     assert_true(world_is_healthy(&world));
     world_free(&world);
 }
@@ -217,7 +206,7 @@ static void a_member_on_a_lost_node_is_replaced_after_the_grace(void **state)
 {
     (void)state;
     struct world world;
-    start_world(&world, 3);
+    world_start(&world, 3);
     int node = world_pod(&world, "demo-1")->node;
     world_lose_node(&world, node);
     for (int i = 0; i < 9; i++) {
@@ -234,7 +223,7 @@ static void a_member_on_a_lost_node_is_replaced_after_the_grace(void **state)
     assert_null(world_member(&world, "demo-1"));
     assert_true(world_is_healthy(&world));
     world_return_node(&world, node);
-    assert_true(world_settle(&world, SETTLE_MAX));
+    assert_true(world_settle(&world, WORLD_SETTLE_MAX));
     assert_null(world_pod(&world, "demo-1"));
     assert_null(world_pvc(&world, "data-demo-1"));
     world_free(&world);
@@ -244,7 +233,7 @@ static void a_node_that_cannot_be_read_leaves_only_the_evidence_of_the_pod(void 
 {
     (void)state;
     struct world world;
-    start_world(&world, 3);
+    world_start(&world, 3);
     world.nodes_readable = false;
     world_lose_node(&world, world_pod(&world, "demo-1")->node);
 
@@ -262,7 +251,7 @@ static void the_only_member_lost_removes_nothing_and_says_so(void **state)
 {
     (void)state;
     struct world world;
-    start_world(&world, 1);
+    world_start(&world, 1);
     world_lose_volume(&world, "demo-0");
 
     for (int i = 0; i < 100; i++) {
@@ -282,7 +271,7 @@ static void a_lost_majority_removes_nobody_and_is_reported_once(void **state)
 {
     (void)state;
     struct world world;
-    start_world(&world, 3);
+    world_start(&world, 3);
     world_lose_volume(&world, "demo-1");
     world_lose_volume(&world, "demo-2");
     size_t events = 0;
@@ -308,7 +297,7 @@ static void a_majority_that_is_silent_for_an_election_is_not_reported_as_lost(vo
 {
     (void)state;
     struct world world;
-    start_world(&world, 3);
+    world_start(&world, 3);
     world_pod(&world, "demo-1")->hung = true;
     world_pod(&world, "demo-2")->hung = true;
     size_t events = 0;
@@ -339,7 +328,7 @@ static void a_volume_lost_with_its_process_makes_the_member_leave_before_another
 {
     (void)state;
     struct world world;
-    start_world(&world, 3);
+    world_start(&world, 3);
     uint64_t id = world_member(&world, "demo-1")->id;
     world_pvc(&world, "data-demo-1")->phase = PVC_LOST;
     size_t before = world.membership_changes;
@@ -366,7 +355,7 @@ static void members_that_left_count_as_done_while_their_volumes_still_end(void *
 {
     (void)state;
     struct world world;
-    start_world(&world, 5);
+    world_start(&world, 5);
     world_set_spec(&world, "replicas", "3");
 
     assert_true(world_settle(&world, 400));
@@ -388,12 +377,12 @@ static void all_pods_lost_at_once_come_back_on_their_volumes(void **state)
 {
     (void)state;
     struct world world;
-    start_world(&world, 3);
+    world_start(&world, 3);
     world_delete_pod(&world, "demo-0");
     world_delete_pod(&world, "demo-1");
     world_delete_pod(&world, "demo-2");
 
-    assert_true(world_settle(&world, SETTLE_MAX));
+    assert_true(world_settle(&world, WORLD_SETTLE_MAX));
 
     assert_int_equal(world.membership_changes, 0);
     assert_true(world_is_healthy(&world));
@@ -404,15 +393,15 @@ static void a_lost_status_founds_no_second_cluster(void **state)
 {
     (void)state;
     struct world world;
-    start_world(&world, 3);
+    world_start(&world, 3);
     world_lose_volume(&world, "demo-2");
-    assert_true(world_settle(&world, SETTLE_MAX));
+    assert_true(world_settle(&world, WORLD_SETTLE_MAX));
     json_remove(world.cluster, "status");
     world_delete_pod(&world, "demo-0");
     world_delete_pod(&world, "demo-1");
     world_delete_pod(&world, "demo-3");
 
-    assert_true(world_settle(&world, SETTLE_MAX));
+    assert_true(world_settle(&world, WORLD_SETTLE_MAX));
 
     assert_int_equal(world.founded, 1);
     assert_int_equal(json_i64(json_get(world_status(&world), "nextOrdinal"), 0), 4);
@@ -452,7 +441,7 @@ static void scaling_up_adds_one_learner_at_a_time(void **state)
 {
     (void)state;
     struct world world;
-    start_world(&world, 1);
+    world_start(&world, 1);
     world_set_spec(&world, "replicas", "5");
     int64_t most_learners = 0;
 
@@ -472,20 +461,20 @@ static void scaling_down_takes_the_unhealthy_then_the_newest_and_never_the_leade
 {
     (void)state;
     struct world world;
-    start_world(&world, 5);
+    world_start(&world, 5);
     char leader[64];
     snprintf(leader, sizeof(leader), "%s", json_path_str(world_status(&world), "leader", ""));
     world_pod(&world, "demo-1")->hung = true;
     world_set_spec(&world, "replicas", "3");
 
-    assert_true(world_settle(&world, SETTLE_MAX));
+    assert_true(world_settle(&world, WORLD_SETTLE_MAX));
 
     assert_null(world_member(&world, "demo-1"));
     assert_null(world_member(&world, "demo-4"));
     assert_non_null(world_member(&world, leader));
     assert_true(world_is_healthy(&world));
     world_set_spec(&world, "replicas", "1");
-    assert_true(world_settle(&world, SETTLE_MAX));
+    assert_true(world_settle(&world, WORLD_SETTLE_MAX));
     assert_int_equal(world_voters(&world), 1);
     assert_non_null(world_member(&world, leader));
     world_free(&world);
@@ -495,13 +484,13 @@ static void a_name_is_never_used_twice(void **state)
 {
     (void)state;
     struct world world;
-    start_world(&world, 3);
+    world_start(&world, 3);
     world_set_spec(&world, "replicas", "1");
-    assert_true(world_settle(&world, SETTLE_MAX));
+    assert_true(world_settle(&world, WORLD_SETTLE_MAX));
     json_remove(world.cluster, "status");
     world_set_spec(&world, "replicas", "3");
 
-    assert_true(world_settle(&world, SETTLE_MAX));
+    assert_true(world_settle(&world, WORLD_SETTLE_MAX));
 
     assert_null(world_member(&world, "demo-1"));
     assert_null(world_member(&world, "demo-2"));
@@ -513,7 +502,7 @@ static void a_healthy_member_whose_record_is_deleted_gets_its_successor_first(vo
 {
     (void)state;
     struct world world;
-    start_world(&world, 3);
+    world_start(&world, 3);
     world_delete_record(&world, "demo-0"); /* the leader */
     int64_t fewest = 3;
 
@@ -524,7 +513,7 @@ static void a_healthy_member_whose_record_is_deleted_gets_its_successor_first(vo
     }
 
     assert_int_equal(fewest, 3);
-    assert_true(world_settle(&world, SETTLE_MAX));
+    assert_true(world_settle(&world, WORLD_SETTLE_MAX));
     assert_true(world_is_healthy(&world));
     assert_null(world_record(&world, "demo-0"));
     assert_int_equal(world.leader_removals, 0);
@@ -535,7 +524,7 @@ static void a_learner_that_never_comes_up_is_taken_out_again(void **state)
 {
     (void)state;
     struct world world;
-    start_world(&world, 3);
+    world_start(&world, 3);
     world_set_spec(&world, "replicas", "5");
     for (int i = 0; i < 60; i++) {
         struct world_pod *pod = world_pod(&world, "demo-3");
@@ -547,7 +536,7 @@ static void a_learner_that_never_comes_up_is_taken_out_again(void **state)
     }
 
     assert_null(world_member(&world, "demo-3"));
-    assert_true(world_settle(&world, SETTLE_MAX));
+    assert_true(world_settle(&world, WORLD_SETTLE_MAX));
     assert_true(world_is_healthy(&world));
     world_free(&world);
 }
@@ -557,7 +546,7 @@ static void nobody_is_added_who_is_older_than_what_is_decided(void **state)
 {
     (void)state;
     struct world world;
-    start_world(&world, 3);
+    world_start(&world, 3);
     world.cluster_version = "3.7.0";
     world_set_spec(&world, "replicas", "5");
     for (int i = 0; i < 50; i++) {
@@ -568,7 +557,7 @@ static void nobody_is_added_who_is_older_than_what_is_decided(void **state)
     assert_string_equal(world_condition(&world, "Stalled", "reason"), "ClusterVersionTooHigh");
     assert_non_null(strstr(world_condition(&world, "Stalled", "message"), "decided version 3.7.0"));
     world.cluster_version = "3.6.0";
-    assert_true(world_settle(&world, SETTLE_MAX));
+    assert_true(world_settle(&world, WORLD_SETTLE_MAX));
     assert_int_equal(world_voters(&world), 5);
     world_free(&world);
 }
@@ -578,7 +567,7 @@ growing_from_one_gives_up_after_three_failures_and_tries_again_on_a_new_spec(voi
 {
     (void)state;
     struct world world;
-    start_world(&world, 1);
+    world_start(&world, 1);
     world_set_spec(&world, "replicas", "3");
     for (int i = 0; i < 200; i++) {
         for (int p = 0; p < WORLD_ROWS_MAX; p++) {
@@ -595,7 +584,7 @@ growing_from_one_gives_up_after_three_failures_and_tries_again_on_a_new_spec(voi
     assert_int_equal(world_learners(&world), 0);
     assert_string_equal(world_condition(&world, "Stalled", "reason"), "ScaleUpFailed");
     world_set_spec(&world, "options.snapshotCount", "5000");
-    assert_true(world_settle(&world, SETTLE_MAX));
+    assert_true(world_settle(&world, WORLD_SETTLE_MAX));
     assert_int_equal(world_voters(&world), 3);
     world_free(&world);
 }
@@ -604,7 +593,7 @@ static void the_storm_brake_holds_replacements(void **state)
 {
     (void)state;
     struct world world;
-    start_world(&world, 3);
+    world_start(&world, 3);
     world_set_spec(&world, "repair.maxReplacementsPerHour", "2");
     for (int k = 0; k < 2; k++) {
         for (int i = 0; i < WORLD_ROWS_MAX; i++) {
@@ -613,7 +602,7 @@ static void the_storm_brake_holds_replacements(void **state)
                 break;
             }
         }
-        assert_true(world_settle(&world, SETTLE_MAX));
+        assert_true(world_settle(&world, WORLD_SETTLE_MAX));
     }
     world.membership_changes = 0;
     world_lose_volume(&world, "demo-0");
@@ -626,7 +615,7 @@ static void the_storm_brake_holds_replacements(void **state)
     assert_int_equal(world.membership_changes, 0);
     assert_string_equal(world_condition(&world, "Stalled", "reason"), "ReplacementThrottled");
     world.now_ms += 3700000;
-    assert_true(world_settle(&world, SETTLE_MAX));
+    assert_true(world_settle(&world, WORLD_SETTLE_MAX));
     assert_true(world_is_healthy(&world));
     world_free(&world);
 }
@@ -635,7 +624,7 @@ static void the_policy_manual_replaces_only_what_a_person_asks_for(void **state)
 {
     (void)state;
     struct world world;
-    start_world(&world, 3);
+    world_start(&world, 3);
     world_set_spec(&world, "repair.policy", "\"Manual\"");
     world_lose_volume(&world, "demo-1");
     for (int i = 0; i < 60; i++) {
@@ -647,7 +636,7 @@ static void the_policy_manual_replaces_only_what_a_person_asks_for(void **state)
 
     world_delete_record(&world, "demo-1");
 
-    assert_true(world_settle(&world, SETTLE_MAX));
+    assert_true(world_settle(&world, WORLD_SETTLE_MAX));
     assert_true(world_is_healthy(&world));
     world_free(&world);
 }
@@ -656,7 +645,7 @@ static void an_operator_that_cannot_dial_changes_nothing_and_says_unknown(void *
 {
     (void)state;
     struct world world;
-    start_world(&world, 3);
+    world_start(&world, 3);
     world.operator_cut_off = true;
     world_pod(&world, "demo-1")->hung = true;
 
@@ -675,7 +664,7 @@ static void an_old_view_of_etcd_proves_nothing(void **state)
 {
     (void)state;
     struct world world;
-    start_world(&world, 3);
+    world_start(&world, 3);
     world.view_age_ms = OBSERVED_FRESH_MAX_MS + 1;
     world_lose_volume(&world, "demo-1");
 
@@ -692,7 +681,7 @@ static void an_image_that_cannot_be_pulled_is_never_a_reason_to_replace(void **s
 {
     (void)state;
     struct world world;
-    start_world(&world, 3);
+    world_start(&world, 3);
     world.force_image_fail = true;
     world_delete_pod(&world, "demo-1");
 
@@ -710,7 +699,7 @@ static void memory_kills_are_never_a_reason_to_replace(void **state)
 {
     (void)state;
     struct world world;
-    start_world(&world, 3);
+    world_start(&world, 3);
     struct world_pod *pod = world_pod(&world, "demo-1");
     pod->broken = true;
     pod->up = false;
@@ -730,14 +719,14 @@ static void a_retained_volume_is_marked_and_never_used_again(void **state)
 {
     (void)state;
     struct world world;
-    start_world(&world, 3);
+    world_start(&world, 3);
     world_set_spec(&world, "storage.reclaimPolicy", "\"RetainOnReplace\"");
     struct world_pod *pod = world_pod(&world, "demo-2");
     pod->broken = true;
     world_crash_process(&world, "demo-2", EXIT_DATA_CORRUPT);
     pod->waiting = "CrashLoopBackOff";
 
-    assert_true(world_settle(&world, SETTLE_MAX));
+    assert_true(world_settle(&world, WORLD_SETTLE_MAX));
 
     assert_true(world_is_healthy(&world));
     assert_true(world_pvc(&world, "data-demo-2")->retired);
@@ -749,7 +738,7 @@ static void a_deleted_cluster_ends_its_pods_before_its_records(void **state)
 {
     (void)state;
     struct world world;
-    start_world(&world, 3);
+    world_start(&world, 3);
     json_set_str(json_get(world.cluster, "metadata"), "deletionTimestamp", "2026-10-10T00:00:00Z");
     world.want.deleting = true;
 
@@ -770,9 +759,9 @@ static void retained_volumes_of_a_deleted_cluster_serve_the_next_one_of_the_name
 {
     (void)state;
     struct world world;
-    start_world(&world, 3);
+    world_start(&world, 3);
     world_set_spec(&world, "storage.reclaimPolicy", "\"Retain\"");
-    assert_true(world_settle(&world, SETTLE_MAX));
+    assert_true(world_settle(&world, WORLD_SETTLE_MAX));
     json_set_str(json_get(world.cluster, "metadata"), "deletionTimestamp", "2026-10-10T00:00:00Z");
     world.want.deleting = true;
     for (int i = 0; i < 60 && !world.cluster_gone; i++) {
@@ -788,7 +777,7 @@ static void retained_volumes_of_a_deleted_cluster_serve_the_next_one_of_the_name
     json_set_str(meta, "uid", "u-2");
     world_set_spec(&world, "storage.reclaimPolicy", "\"Retain\"");
 
-    assert_true(world_settle(&world, SETTLE_MAX));
+    assert_true(world_settle(&world, WORLD_SETTLE_MAX));
     assert_int_equal(world.founded, 1);
     assert_true(world_is_healthy(&world));
     world_free(&world);
@@ -798,7 +787,7 @@ static void a_new_cluster_waits_for_the_volumes_of_the_old_one_of_its_name(void 
 {
     (void)state;
     struct world world;
-    start_world(&world, 3);
+    world_start(&world, 3);
     json_remove(world.cluster, "status");
     json_set_str(json_get(world.cluster, "metadata"), "uid", "u-2");
     memset(world.kube.pods, 0, sizeof(world.kube.pods));
@@ -813,7 +802,7 @@ static void a_new_cluster_waits_for_the_volumes_of_the_old_one_of_its_name(void 
     assert_string_equal(world_condition(&world, "Stalled", "reason"), "WaitingForOldVolumes");
     memset(world.kube.pvcs, 0, sizeof(world.kube.pvcs));
 
-    assert_true(world_settle(&world, SETTLE_MAX));
+    assert_true(world_settle(&world, WORLD_SETTLE_MAX));
     assert_int_equal(world.founded, 2);
     world_free(&world);
 }
@@ -822,7 +811,7 @@ static void a_refused_spec_changes_nothing_and_names_the_way_out(void **state)
 {
     (void)state;
     struct world world;
-    start_world(&world, 3);
+    world_start(&world, 3);
     world_set_spec(&world, "engine", "\"Etcd\"");
     world_lose_volume(&world, "demo-1");
 
@@ -841,7 +830,7 @@ static void a_foreign_member_freezes_the_size(void **state)
 {
     (void)state;
     struct world world;
-    start_world(&world, 3);
+    world_start(&world, 3);
     struct world_member *foreign = &world.etcd[WORLD_ROWS_MAX - 1];
     memset(foreign, 0, sizeof(*foreign));
     foreign->used = true;
@@ -867,7 +856,7 @@ static void play_with_crashes(int64_t from, int64_t to, const char *lose)
     for (size_t crash_at = 0; crash_at < 6; crash_at++) {
         for (size_t pass = 0; pass < 40; pass++) {
             struct world world;
-            start_world(&world, from);
+            world_start(&world, from);
             char replicas[8];
             snprintf(replicas, sizeof(replicas), "%d", (int)to);
             world_set_spec(&world, "replicas", replicas);
@@ -881,7 +870,7 @@ static void play_with_crashes(int64_t from, int64_t to, const char *lose)
             world_operate(&world, crash_at);
             world_tick(&world, 2000);
 
-            assert_true(world_settle(&world, SETTLE_MAX));
+            assert_true(world_settle(&world, WORLD_SETTLE_MAX));
             assert_true(world_is_healthy(&world));
             assert_int_equal(world.founded, 1);
             world_free(&world);
@@ -916,7 +905,7 @@ static void an_operator_that_dies_at_any_write_of_the_first_start_founds_one_clu
             world_operate(&world, crash_at);
             world_tick(&world, 1000);
 
-            assert_true(world_settle(&world, SETTLE_MAX));
+            assert_true(world_settle(&world, WORLD_SETTLE_MAX));
             assert_true(world_is_healthy(&world));
             assert_int_equal(world.founded, 1);
             world_free(&world);

@@ -19,13 +19,15 @@
 #include "controller/model/action.h"
 #include "controller/model/names.h"
 #include "controller/model/observed.h"
+#include "controller/build/build.h"
 #include "controller/model/spec.h"
 #include "controller/plan/plan.h"
 
-#define NOW_MS      INT64_C(1790000000000)
-#define LONG_AGO_MS (NOW_MS - 3600000)
-#define CLUSTER_ID  0xabcu
-#define MEMBERS_MAX 5
+#define NOW_MS               INT64_C(1790000000000)
+#define LONG_AGO_MS          (NOW_MS - 3600000)
+#define CLUSTER_ID           0xabcu
+#define MEMBERS_MAX          5
+#define OUTDATED_MEMBERS_MAX 4 /* in larger worlds all Pods are of the present spec */
 
 enum member_state {
     HEALTHY,
@@ -39,12 +41,16 @@ enum member_state {
     STATE_COUNT
 };
 
+/* Whose Pods were made from an earlier spec. */
+enum outdated { NOBODY, THE_FIRST, EVERYBODY, OUTDATED_COUNT };
+
 struct small {
     enum member_state states[MEMBERS_MAX];
     size_t count;
     int64_t wanted;
     bool paused;
     bool readable; /* the member list is there and fresh */
+    enum outdated outdated;
 };
 
 /* The objects of one small world; the observation borrows from here. */
@@ -55,7 +61,13 @@ struct stage {
     char names[MEMBERS_MAX][32];
     char pvcs[MEMBERS_MAX][40];
     char urls[MEMBERS_MAX][256];
+    char hash[BUILD_HASH_MAX];
 };
+
+static bool is_outdated(const struct small *world, size_t i)
+{
+    return world->outdated == EVERYBODY || (world->outdated == THE_FIRST && i == 0);
+}
 
 static bool is_learner(enum member_state state)
 {
@@ -117,8 +129,9 @@ static struct json *make_cluster(const struct small *world)
     return cluster;
 }
 
-static void add_pod(struct stage *stage, size_t i, enum member_state state)
+static void add_pod(struct stage *stage, const struct small *world, size_t i)
 {
+    enum member_state state = world->states[i];
     struct observed *seen = &stage->seen;
     struct observed_pod *pod = &seen->pods[seen->pod_count++];
     bool recent = state == HANGS_SHORTLY;
@@ -131,6 +144,7 @@ static void add_pod(struct stage *stage, size_t i, enum member_state state)
                                  .ready_changed_ms = recent ? NOW_MS - 1000 : LONG_AGO_MS,
                                  .created_ms = recent ? NOW_MS - 1000 : LONG_AGO_MS,
                                  .node = "node",
+                                 .template_hash = is_outdated(world, i) ? "earlier" : stage->hash,
                                  .role = is_learner(state) ? "learner" : "voter"};
     if (state == DATA_ERROR) {
         pod->waiting_reason = "CrashLoopBackOff";
@@ -150,7 +164,7 @@ static void add_member(struct stage *stage, const struct small *world, size_t i)
     bool has_pod = state != POD_GONE && state != VOLUME_GONE && state != LEARNER_FRESH;
     bool has_pvc = state != VOLUME_GONE && state != LEARNER_FRESH;
     if (has_pod) {
-        add_pod(stage, i, state);
+        add_pod(stage, world, i);
         struct observed_endpoint endpoint = {.pod = stage->names[i],
                                              .reachable = is_live(state),
                                              .healthy = state == HEALTHY && answers(world),
@@ -196,6 +210,7 @@ static void set_stage(struct stage *stage, const struct small *world)
     stage->cluster = make_cluster(world);
     int rc = spec_parse(stage->cluster, &stage->want);
     assert_int_equal(rc, 0);
+    build_template_hash(&stage->want, stage->hash);
     observed_init(&stage->seen);
     observed_set_cluster(&stage->seen, stage->cluster);
     stage->seen.pods = mem_array(MEMBERS_MAX, sizeof(struct observed_pod));
@@ -217,8 +232,8 @@ static void clear_stage(struct stage *stage)
 
 static void say_world(const struct small *world)
 {
-    print_message("wanted %d, paused %d, readable %d:", (int)world->wanted, world->paused,
-                  world->readable);
+    print_message("wanted %d, paused %d, readable %d, outdated %d:", (int)world->wanted,
+                  world->paused, world->readable, (int)world->outdated);
     for (size_t i = 0; i < world->count; i++) {
         print_message(" %d", (int)world->states[i]);
     }
@@ -264,9 +279,26 @@ static void judge_membership(const struct small *world, const struct action *act
     }
 }
 
+/* A Pod that serves ends only to take a new spec: when all voters serve, and not under a leader. */
+static void judge_pod_end(const struct small *world, size_t ordinal)
+{
+    RULE(world, ordinal < world->count);
+    if (!is_live(world->states[ordinal])) {
+        return;
+    }
+    size_t leader = 0;
+    while (world->states[leader] != HEALTHY) {
+        leader++;
+    }
+    RULE(world, world->states[ordinal] == HEALTHY && is_outdated(world, ordinal));
+    RULE(world, world->readable && count_voters(world, true) == world->count);
+    RULE(world, ordinal != leader || world->count == 1);
+}
+
 static void judge(const struct small *world, const struct plan *plan)
 {
     size_t membership = 0;
+    size_t ended = 0;
     for (size_t i = 0; i < plan->action_count; i++) {
         const struct action *action = &plan->actions[i];
         if (action_is_membership(action->kind)) {
@@ -276,7 +308,8 @@ static void judge(const struct small *world, const struct plan *plan)
         RULE(world, !(action->kind == ACTION_DELETE && action->object == OBJECT_PVC));
         if (action->kind == ACTION_DELETE && action->object == OBJECT_POD) {
             size_t ordinal = (size_t)observed_ordinal(action->name, "", "demo");
-            RULE(world, ordinal < world->count && !is_live(world->states[ordinal]));
+            judge_pod_end(world, ordinal);
+            ended += is_live(world->states[ordinal]) ? 1 : 0;
         }
         if (action->kind == ACTION_APPLY && action->object == OBJECT_PVC) {
             size_t ordinal = (size_t)observed_ordinal(action->name, "data-", "demo");
@@ -288,7 +321,7 @@ static void judge(const struct small *world, const struct plan *plan)
             mem_free(text);
         }
     }
-    RULE(world, membership <= 1);
+    RULE(world, membership <= 1 && ended <= 1 && membership + ended <= 1);
     RULE(world, !world->paused || plan->action_count == 0);
 }
 
@@ -361,11 +394,13 @@ static void no_small_world_gets_an_unsafe_plan(void **state)
 
     for (int64_t wanted = 1; wanted <= 5; wanted++) {
         for (size_t count = 1; count <= MEMBERS_MAX; count++) {
-            for (int flags = 0; flags < 4; flags++) {
+            int choices = count <= OUTDATED_MEMBERS_MAX ? 4 * OUTDATED_COUNT : 4;
+            for (int flags = 0; flags < choices; flags++) {
                 struct small world = {.count = count,
                                       .wanted = wanted,
                                       .paused = (flags & 1) != 0,
-                                      .readable = (flags & 2) != 0};
+                                      .readable = (flags & 2) != 0,
+                                      .outdated = (enum outdated)(flags / 4)};
                 worlds += walk(&world, &changes);
             }
         }

@@ -19,6 +19,7 @@
 #include "base/alloc.h"
 #include "controller/model/names.h"
 #include "controller/model/spec.h"
+#include "controller/build/build.h"
 #include "lib_world.h"
 
 #if defined(__SANITIZE_ADDRESS__)
@@ -102,11 +103,27 @@ static void fault_node(struct world *world)
     }
 }
 
+/* Pods are to be made again, one in three times from a template that does not work. */
+static void new_template(struct world *world)
+{
+    char count[8];
+    snprintf(count, sizeof(count), "%d", (int)(1000 + rng_below(&world->rng, 3)));
+    world_set_spec(world, "options.snapshotCount", count);
+    world->broken_hash[0] = '\0';
+    if (rng_below(&world->rng, 3) == 0) {
+        build_template_hash(&world->want, world->broken_hash);
+    }
+}
+
 static void change_spec(struct world *world)
 {
     char replicas[8];
     snprintf(replicas, sizeof(replicas), "%d", (int)(1 + rng_below(&world->rng, REPLICAS_MAX)));
-    switch (rng_below(&world->rng, 4)) {
+    switch (rng_below(&world->rng, 6)) {
+    case 4:
+    case 5:
+        new_template(world);
+        break;
     case 0:
         world_set_spec(world, "paused", world->want.paused ? "false" : "true");
         break;
@@ -185,6 +202,7 @@ static void calm(struct world *world)
     }
     world->operator_cut_off = false;
     world->stale_by = 0;
+    world->broken_hash[0] = '\0';
     if (world->want.paused) {
         world_set_spec(world, "paused", "false");
     }
