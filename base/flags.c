@@ -247,7 +247,11 @@ static void print_default(const struct flag *flag)
         break;
     case FLAG_DURATION_MS: {
         int64_t ms = *(const int64_t *)flag->target;
-        if (ms % 1000 == 0) {
+        if (ms != 0 && ms % 3600000 == 0) {
+            printf("%" PRId64 "h", ms / 3600000);
+        } else if (ms != 0 && ms % 60000 == 0) {
+            printf("%" PRId64 "m", ms / 60000);
+        } else if (ms % 1000 == 0) {
             printf("%" PRId64 "s", ms / 1000);
         } else {
             printf("%" PRId64 "ms", ms);

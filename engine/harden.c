@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* prctl, mlockall and a look at the data directory. */
+/* prctl, mlockall and a look at the directories. */
 #include "engine/harden.h"
 
 #include <errno.h>
@@ -23,7 +23,8 @@ static bool tls_holds_keys(const struct config_tls *tls)
     return tls->auto_tls || is_given(tls->key_file) || is_given(tls->client_key_file);
 }
 
-bool harden_holds_keys(const struct server_config *config)
+/* Whether this configuration brings a private key into memory. */
+static bool holds_keys(const struct server_config *config)
 {
     return tls_holds_keys(&config->client_tls) || tls_holds_keys(&config->peer_tls) ||
            is_given(config->discovery.key) ||
@@ -32,7 +33,7 @@ bool harden_holds_keys(const struct server_config *config)
 
 static void forbid_dumps(const struct server_config *config)
 {
-    if (!harden_holds_keys(config) || config->allow_memory_dumps) {
+    if (!holds_keys(config) || config->allow_memory_dumps) {
         return;
     }
     if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0) {
@@ -55,13 +56,13 @@ static int lock_memory(struct err *err)
     return 0;
 }
 
-static void look_at_data_dir(const char *path)
+static void look_at_dir(const char *path)
 {
     struct stat info;
     if (stat(path, &info) == 0 && (info.st_mode & OTHERS_MODE) != 0) {
         char mode[16];
         (void)snprintf(mode, sizeof(mode), "%04o", (unsigned)info.st_mode & 07777u);
-        LOG_WARN("others can look into the data directory: chmod 700 it", LOG_STR("path", path),
+        LOG_WARN("others can look into a directory of data: chmod 700 it", LOG_STR("path", path),
                  LOG_STR("mode", mode));
     }
 }
@@ -69,6 +70,9 @@ static void look_at_data_dir(const char *path)
 int harden(const struct server_config *config, struct err *err)
 {
     forbid_dumps(config);
-    look_at_data_dir(config->data_dir);
+    look_at_dir(config->data_dir);
+    if (is_given(config->wal_dir)) {
+        look_at_dir(config->wal_dir);
+    }
     return config->memory_mlock ? lock_memory(err) : 0;
 }

@@ -8,11 +8,8 @@
 /*
  * Where private keys are configured: no core files, no ptrace and no perf of this process by its
  * user, unless --allow-memory-dumps. --memory-mlock: memory stays out of swap, or an error that
- * says what is missing. A data directory that others can look into: a warning.
+ * says what is missing. A directory for data or log that others can look into: a warning.
  */
 BASE_MUST_CHECK int harden(const struct server_config *config, struct err *err);
-
-/* Whether this configuration brings a private key into memory. */
-bool harden_holds_keys(const struct server_config *config);
 
 #endif
