@@ -124,7 +124,10 @@ int watch_event_wire(struct watch_event *event, struct mvcc *mvcc, bool want_pre
         }
         event->prev_is_known = true;
     }
-    *out_wire = want_prev && event->with_prev.size > 0 ? event->with_prev : event->plain;
+    /* Kept from before a compaction: what that took away is told to nobody any more. */
+    bool has_prev = want_prev && event->with_prev.size > 0 &&
+                    mvcc_check_revision(mvcc, event->revision - 1) == 0;
+    *out_wire = has_prev ? event->with_prev : event->plain;
     return 0;
 }
 

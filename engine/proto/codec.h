@@ -18,8 +18,11 @@
 #define PROTO_REQUEST_BYTES_DEFAULT (1536u * 1024u)
 #define PROTO_RECV_OVERHEAD_BYTES   (512u * 1024u)
 
-/* Messages inside messages; anything deeper is refused. Honest clients stay below ten. */
-#define PROTO_DEPTH_MAX 100u
+/*
+ * Messages inside messages; anything deeper is refused. A Txn may nest as deep as --max-txn-ops
+ * (128) lets it, two messages a level; an etcd beside us takes it into the log that we read too.
+ */
+#define PROTO_DEPTH_MAX 300u
 
 /* Memory that unpacking may take: a base, and a factor of the wire size. */
 #define PROTO_ARENA_BASE_BYTES (64u * 1024u)

@@ -21,10 +21,8 @@ void rpc_lease_grant(struct server *server, struct request *request)
 {
     Etcdserverpb__LeaseGrantRequest grant =
         *(const Etcdserverpb__LeaseGrantRequest *)request->message;
-    if (grant.ttl > LEASE_TTL_MAX) {
-        request_fail(server, request, ETCD_ERR_LEASE_TTL_TOO_LARGE);
-        return;
-    }
+    /* That its TTL is too large is said where it is applied: an alarm that is raised comes first.
+     */
     if (!quota_has_room(server, LEASE_COST_BYTES)) {
         quota_raise_alarm(server);
         request_fail(server, request, ETCD_ERR_NO_SPACE);

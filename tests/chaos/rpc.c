@@ -255,10 +255,11 @@ int rpc_start(struct rpc_link *link, const struct rpc_endpoint *endpoint, struct
         header(":authority", link->endpoint.authority),
         header("content-type", "application/grpc"),
         header("te", "trailers"),
+        header("token", call->token == NULL ? "" : call->token),
     };
+    size_t count = sizeof(headers) / sizeof(headers[0]) - (call->token == NULL ? 1 : 0);
     const nghttp2_data_provider body = {.source = {.ptr = call}, .read_callback = on_read_body};
-    call->id = nghttp2_submit_request(link->session, NULL, headers,
-                                      sizeof(headers) / sizeof(headers[0]), &body, call);
+    call->id = nghttp2_submit_request(link->session, NULL, headers, count, &body, call);
     if (call->id < 0) {
         return -1;
     }

@@ -49,6 +49,7 @@ struct rpc_call {
     int32_t id;
     const struct rpc_events *events;
     void *ctx;
+    const char *token; /* who asks; borrowed, NULL: nobody. Set between rpc_call_init and rpc_start */
     struct buf out, in;
     bool is_half_closed;
     int status;

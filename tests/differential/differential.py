@@ -3,7 +3,7 @@
 """Starts Quorate and etcd, one member each with nothing in it, lets the program `differential` send both the same
 random operations, and on a difference looks for a short list of operations that shows it, on fresh servers each time.
 
-  differential.py [3.4] [3.6] [--count N] [--seed S] [--replay FILE]
+  differential.py [3.4] [3.6] [--count N] [--seed S] [--replay FILE] [--no-shrink]
 
 Exit 0: no difference; 1: one; 77: that etcd is not here. Neither server flushes (this is no test of durability)."""
 import argparse
@@ -40,7 +40,10 @@ class Pair:
         members = [quorate.Member(self.suite, "quorate"), self.kind(self.suite, "etcd")]
         try:
             for member in members:
-                member.flags = {"unsafe-no-fsync": "true", "quota-backend-bytes": str(8 << 30)}
+                member.flags = {"unsafe-no-fsync": "true", "quota-backend-bytes": str(8 << 30), "bcrypt-cost": "4",
+                                "auth-token-ttl": "7200"}
+                if self.version == "3.4":
+                    del member.flags["auth-token-ttl"]  # as long as a run lasts
                 member.start(wait=False)
             for member in members:
                 member.wait_ready(60)
@@ -122,7 +125,7 @@ def compare(suite, version, etcd, options):
     ops = os.path.join(suite.dir, f"ops-{version}")
     print(f"Quorate and etcd {version}, {count} operations, seed {seed}", flush=True)
     code = pair.run("--seed", str(seed), "--count", str(count), "--save", ops)[0]
-    if code == 1 and os.path.exists(ops):
+    if code == 1 and os.path.exists(ops) and not options.no_shrink:
         shrink(pair, ops)
     return code
 
@@ -133,6 +136,7 @@ def main():
     parser.add_argument("--count", type=int)
     parser.add_argument("--seed", type=int)
     parser.add_argument("--replay")
+    parser.add_argument("--no-shrink", action="store_true", help="looks for no shorter list")
     options = parser.parse_args()
     wanted = options.versions or ["3.4", "3.6"]
     found = {version: program(version) for version in wanted}

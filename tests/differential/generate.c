@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/bytes.h"
 #include "base/defs.h"
 
 #define BULK_KEYS         150
@@ -148,6 +149,15 @@ ProtobufCBinaryData generate_end(struct generate *gen, ProtobufCBinaryData key)
         return data_of(gen, "\xff\xff\xff\xff", (size_t)generate_below(gen, 4) + 1);
     }
     return generate_key(gen);
+}
+
+void generate_turn_round(ProtobufCBinaryData key, ProtobufCBinaryData *end)
+{
+    bool is_open = end->len == 1 && end->data[0] == 0;
+    if (end->len > 0 && !is_open &&
+        bytes_compare(bytes_of(key.data, key.len), bytes_of(end->data, end->len)) >= 0) {
+        end->len = 0;
+    }
 }
 
 ProtobufCBinaryData generate_value(struct generate *gen)
@@ -356,7 +366,7 @@ static void add_hash(struct generate *gen, struct op_list *list)
     op_list_add(list, OP_HASH, &hash.base);
 }
 
-static void add_watch(struct generate *gen, struct op_list *list)
+void generate_watch(struct generate *gen, Etcdserverpb__WatchCreateRequest *out_watch)
 {
     static const Etcdserverpb__WatchCreateRequest__FilterType FILTERS[][2] = {
         {ETCDSERVERPB__WATCH_CREATE_REQUEST__FILTER_TYPE__NOPUT,
@@ -380,6 +390,13 @@ static void add_watch(struct generate *gen, struct op_list *list)
         watch.filters = (Etcdserverpb__WatchCreateRequest__FilterType *)(uintptr_t)
             FILTERS[generate_below(gen, 2)];
     }
+    *out_watch = watch;
+}
+
+static void add_watch(struct generate *gen, struct op_list *list)
+{
+    Etcdserverpb__WatchCreateRequest watch;
+    generate_watch(gen, &watch);
     op_list_add(list, OP_WATCH, &watch.base);
 }
 
@@ -395,46 +412,105 @@ static void add_too_large(struct generate *gen, struct op_list *list)
     arena_free(&gen->arena);
 }
 
+/* Older etcd lets these pass for more than root, and what they do would part the two for good. */
+static bool is_for_root(const struct op *op)
+{
+    return op->kind == OP_COMPACT || op->kind == OP_GRANT || op->kind == OP_REVOKE ||
+           op->kind == OP_ALARM;
+}
+
+static void generate_any(struct generate *gen, struct op_list *list)
+{
+    int64_t choice = generate_below(gen, 1000);
+    if (gen->seen.is_auth_on && generate_once_in(gen, 8)) {
+        generate_auth(gen, list);
+    } else if (choice < 280) {
+        op_list_add(list, OP_PUT, &generate_put(gen)->base);
+    } else if (choice < 530) {
+        op_list_add(list, OP_RANGE, &generate_range(gen)->base);
+    } else if (choice < 610) {
+        op_list_add(list, OP_DELETE, &generate_delete(gen)->base);
+    } else if (choice < 840) {
+        op_list_add(list, OP_TXN, &generate_txn(gen, 1)->base);
+    } else if (choice < 865) {
+        add_grant(gen, list);
+    } else if (choice < 883) {
+        add_revoke(gen, generate_lease(gen), list);
+    } else if (choice < 925) {
+        add_lease_question(gen, list);
+    } else if (choice < 930) {
+        if (!gen->spares_old) {
+            generate_sync(list); /* what it takes away may be the value before an event */
+            add_compact(gen, &gen->script);
+        } else {
+            add_compact(gen, list);
+        }
+    } else if (choice < 937) {
+        add_hash(gen, list);
+    } else if (choice < 940) {
+        generate_auth(gen, list);
+    } else if (choice < 980) {
+        generate_member(gen, list);
+    } else if (choice < 984) {
+        generate_alarm(gen, list);
+    } else if (gen->spares_old) {
+        op_list_add(list, OP_TXN, &generate_txn(gen, 1)->base);
+    } else if (choice < 987) {
+        add_watch(gen, list);
+    } else {
+        generate_stream(gen, list);
+    }
+}
+
+/* What has to come next, whatever is random. */
+static bool generate_due(struct generate *gen, struct op_list *list)
+{
+    if (gen->script_at < gen->script.count) {
+        op_list_take(list, &gen->script.ops[gen->script_at++]);
+        return true;
+    }
+    op_list_free(&gen->script);
+    gen->script_at = 0;
+    if (gen->short_lease != 0) {
+        add_revoke(gen, gen->short_lease, list);
+        gen->short_lease = 0;
+        return true;
+    }
+    if (gen->seen.has_compacted) {
+        Etcdserverpb__HashKVRequest hash = ETCDSERVERPB__HASH_KVREQUEST__INIT;
+        hash.revision = generate_once_in(gen, 3) ? gen->seen.compacted : 0;
+        op_list_add(list, OP_HASH, &hash.base);
+        return true;
+    }
+    if (gen->counter % TOO_LARGE_EVERY == 0) {
+        add_too_large(gen, list);
+        return true;
+    }
+    return false;
+}
+
 void generate_op(struct generate *gen, struct generate_seen seen, struct op_list *list)
 {
     gen->seen = seen;
     gen->counter++;
-    if (gen->short_lease != 0) {
-        add_revoke(gen, gen->short_lease, list);
-        gen->short_lease = 0;
-        return;
+    generate_phases(gen);
+    if (gen->alarm_left > 0 && --gen->alarm_left == 0) {
+        generate_alarms_off(gen);
     }
-    if (seen.has_compacted) {
-        Etcdserverpb__HashKVRequest hash = ETCDSERVERPB__HASH_KVREQUEST__INIT;
-        hash.revision = generate_once_in(gen, 3) ? seen.compacted : 0;
-        op_list_add(list, OP_HASH, &hash.base);
-        return;
+    gen->user = generate_user(gen);
+    bool is_due = gen->script_at < gen->script.count; /* who asks stands there */
+    if (!generate_due(gen, list)) {
+        generate_any(gen, list);
     }
-    if (gen->counter % TOO_LARGE_EVERY == 0) {
-        add_too_large(gen, list);
-        return;
+    struct op *op = &list->ops[list->count - 1];
+    if (!is_due && op->user == USER_NOBODY && op->kind != OP_AUTHENTICATE) {
+        op->user = is_for_root(op) ? USER_ROOT : gen->user;
     }
-    int64_t choice = generate_below(gen, 1000);
-    if (choice < 290) {
-        op_list_add(list, OP_PUT, &generate_put(gen)->base);
-    } else if (choice < 560) {
-        op_list_add(list, OP_RANGE, &generate_range(gen)->base);
-    } else if (choice < 650) {
-        op_list_add(list, OP_DELETE, &generate_delete(gen)->base);
-    } else if (choice < 890) {
-        op_list_add(list, OP_TXN, &generate_txn(gen, 1)->base);
-    } else if (choice < 920) {
-        add_grant(gen, list);
-    } else if (choice < 940) {
-        add_revoke(gen, generate_lease(gen), list);
-    } else if (choice < 985) {
-        add_lease_question(gen, list);
-    } else if (choice < 990) {
-        add_compact(gen, list);
-    } else if (choice < 998 || gen->spares_old) {
-        add_hash(gen, list);
-    } else {
-        add_watch(gen, list);
+    if (op->kind == OP_COMPACT || op->kind == OP_HASH) {
+        op->user = USER_ROOT;
+    }
+    if (gen->spares_old && !gen->seen.is_auth_on) {
+        op->user = USER_NOBODY; /* it looks at tokens all the same */
     }
     arena_free(&gen->arena);
 }
@@ -448,5 +524,6 @@ void generate_init(struct generate *gen, uint64_t seed)
 
 void generate_free(struct generate *gen)
 {
+    op_list_free(&gen->script);
     arena_free(&gen->arena);
 }

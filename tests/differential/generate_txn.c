@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Random transactions, up to three deep. See generate.h. */
+/* Random transactions, three deep, and chains as deep as the limit of operations lets them be. See
+ * generate.h. */
 #include "base/defs.h"
 #include "tests/differential/generate.h"
 
@@ -137,6 +138,37 @@ static void generate_many(struct generate *gen, Etcdserverpb__TxnRequest *txn, i
     }
 }
 
+/* One inside the other; each takes one of the operations that are allowed. */
+static Etcdserverpb__TxnRequest *generate_deep(struct generate *gen)
+{
+    size_t depth = generate_once_in(gen, 2) ? (size_t)generate_below(gen, 20) + 3
+                                            : (size_t)(TXN_OPS_MAX - 3 + generate_below(gen, 6));
+    Etcdserverpb__TxnRequest *inner = NULL;
+    for (size_t level = 0; level < depth; level++) {
+        Etcdserverpb__TxnRequest *txn = arena_zalloc(&gen->arena, sizeof(*txn));
+        Etcdserverpb__RequestOp *op = new_op(gen);
+        etcdserverpb__txn_request__init(txn);
+        if (inner == NULL) {
+            op->request_case = ETCDSERVERPB__REQUEST_OP__REQUEST_REQUEST_PUT;
+            op->request_put = generate_put(gen);
+        } else {
+            op->request_case = ETCDSERVERPB__REQUEST_OP__REQUEST_REQUEST_TXN;
+            op->request_txn = inner;
+        }
+        txn->compare = arena_zalloc(&gen->arena, sizeof(*txn->compare));
+        if (generate_once_in(gen, 3)) {
+            txn->compare[txn->n_compare++] = generate_compare(gen);
+        }
+        Etcdserverpb__RequestOp ***branch =
+            generate_once_in(gen, 8) ? &txn->failure : &txn->success;
+        *branch = arena_zalloc(&gen->arena, sizeof(**branch));
+        (*branch)[0] = op;
+        *(branch == &txn->success ? &txn->n_success : &txn->n_failure) = 1;
+        inner = txn;
+    }
+    return inner;
+}
+
 static bool has_open_delete(const Etcdserverpb__TxnRequest *txn);
 
 static bool branch_has_open_delete(size_t count, Etcdserverpb__RequestOp *const *ops)
@@ -181,8 +213,37 @@ static void spare_etcd(Etcdserverpb__TxnRequest *txn)
     }
 }
 
+/* Older etcd does not look into nested transactions when it asks who may and whether there is room,
+ * nor at leases and at the values before. */
+static bool is_spared(const struct generate *gen)
+{
+    return (gen->seen.is_auth_on && gen->user != USER_ROOT) || gen->alarm_left > 0;
+}
+
+static void spare_rights(struct generate *gen, size_t count, Etcdserverpb__RequestOp **ops)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (ops[i]->request_case == ETCDSERVERPB__REQUEST_OP__REQUEST_REQUEST_PUT) {
+            ops[i]->request_put->prev_kv = false;
+            ops[i]->request_put->lease = 0;
+        } else if (ops[i]->request_case == ETCDSERVERPB__REQUEST_OP__REQUEST_REQUEST_TXN) {
+            ops[i]->request_case = ETCDSERVERPB__REQUEST_OP__REQUEST_REQUEST_RANGE;
+            ops[i]->request_range = generate_range(gen);
+        }
+        if (ops[i]->request_case == ETCDSERVERPB__REQUEST_OP__REQUEST_REQUEST_RANGE) {
+            generate_turn_round(ops[i]->request_range->key, &ops[i]->request_range->range_end);
+        } else if (ops[i]->request_case == ETCDSERVERPB__REQUEST_OP__REQUEST_REQUEST_DELETE_RANGE) {
+            generate_turn_round(ops[i]->request_delete_range->key,
+                                &ops[i]->request_delete_range->range_end);
+        }
+    }
+}
+
 Etcdserverpb__TxnRequest *generate_txn(struct generate *gen, int depth)
 {
+    if (depth == 1 && generate_once_in(gen, 60) && !is_spared(gen)) {
+        return generate_deep(gen);
+    }
     Etcdserverpb__TxnRequest *txn = arena_zalloc(&gen->arena, sizeof(*txn));
     etcdserverpb__txn_request__init(txn);
     txn->n_compare = (size_t)generate_below(gen, generate_once_in(gen, 2) ? 4 : 2);
@@ -199,6 +260,13 @@ Etcdserverpb__TxnRequest *generate_txn(struct generate *gen, int depth)
         generate_branch(gen, depth, &txn->n_success, &txn->success);
     }
     generate_branch(gen, depth, &txn->n_failure, &txn->failure);
+    if (depth == 1 && is_spared(gen)) {
+        spare_rights(gen, txn->n_success, txn->success);
+        spare_rights(gen, txn->n_failure, txn->failure);
+        for (size_t i = 0; i < txn->n_compare; i++) {
+            generate_turn_round(txn->compare[i]->key, &txn->compare[i]->range_end);
+        }
+    }
     if (depth == 1) {
         spare_etcd(txn);
     }

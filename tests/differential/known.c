@@ -6,7 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/bytes.h"
 #include "base/defs.h"
+#include "engine/proto/rpc.pb-c.h"
 
 #define TEXT_BYTES_MAX 512
 #define IS_COMPACTED   "code 11: etcdserver: mvcc: required revision has been compacted"
@@ -43,10 +45,86 @@ static bool has_no_hash_at_compacted(const struct op *op, const char *ours, cons
     return is_hash_at_compacted(op, ours) && strcmp(theirs, IS_COMPACTED) == 0;
 }
 
+/* ---- access control ---- */
+
+static bool is_refusal(const char *text)
+{
+    return strstr(text, "etcdserver: user name is empty") != NULL ||
+           strstr(text, "etcdserver: invalid auth token") != NULL ||
+           strstr(text, "etcdserver: permission denied") != NULL;
+}
+
+/* Reads that older etcd lets everybody do. (What they change is asked by root alone: generate.c.)
+ */
+static bool is_asked_since_fixes(const struct op *op, const char *ours, const char *theirs)
+{
+    bool fits = op->kind == OP_LEASES || op->kind == OP_TIME_TO_LIVE || op->kind == OP_KEEPALIVE ||
+                op->kind == OP_MEMBER_LIST || op->kind == OP_WATCH || op->kind == OP_STATUS;
+    return fits && op->user != USER_ROOT && is_refusal(ours) && !is_refusal(theirs);
+}
+
+/* Status for every user, as the fixes left it; it was root's alone. */
+static bool is_status_for_all(const struct op *op, const char *ours, const char *theirs)
+{
+    return op->kind == OP_STATUS && op->user != USER_ROOT && starts(ours, "{") &&
+           is_refusal(theirs);
+}
+
+/* Both refuse, one for who asks and one for what is asked. */
+static bool names_the_asker_first(const struct op *op, const char *ours, const char *theirs)
+{
+    return op->user != USER_ROOT && starts(ours, "code ") && starts(theirs, "code ") &&
+           (is_refusal(ours) || is_refusal(theirs));
+}
+
+#define STABLE_COUNT_MAX 12 /* Go sorts up to so many by insertion, which is stable */
+
+/* Keys that two permissions of a role share. */
+static bool has_many_keys(const struct op *op, const char *ours, const char *theirs)
+{
+    size_t count = 0;
+    for (const char *at = ours; op->kind == OP_ROLE_GET && at != NULL; count++) {
+        at = strstr(at + 1, "perm: {");
+    }
+    return count > STABLE_COUNT_MAX && strlen(ours) == strlen(theirs);
+}
+
+static bool is_turned_round(ProtobufCBinaryData key, ProtobufCBinaryData end)
+{
+    return end.len > 0 && !(end.len == 1 && end.data[0] == 0) &&
+           bytes_compare(bytes_of(key.data, key.len), bytes_of(end.data, end.len)) >= 0;
+}
+
+/* A range with nothing in it: etcd's tree of rights gives one answer or the other. */
+static bool has_no_keys(const struct op *op, const char *ours, const char *theirs)
+{
+    if (op->user == USER_ROOT || is_refusal(ours) == is_refusal(theirs) ||
+        (op->kind != OP_RANGE && op->kind != OP_DELETE)) {
+        return false;
+    }
+    ProtobufCMessage *request = op_request(op);
+    const Etcdserverpb__RangeRequest *range = (const Etcdserverpb__RangeRequest *)request;
+    const Etcdserverpb__DeleteRangeRequest *removal =
+        (const Etcdserverpb__DeleteRangeRequest *)request;
+    bool fits = op->kind == OP_RANGE ? is_turned_round(range->key, range->range_end)
+                                     : is_turned_round(removal->key, removal->range_end);
+    protobuf_c_message_free_unpacked(request, NULL);
+    return fits;
+}
+
 static const struct known OF_36[] = {
     {"HashKV at a compacted revision",
      "etcd keeps in memory what the compaction computed on its way, from before it",
-     remembers_the_hash},
+     remembers_the_hash, false},
+    {"reads of leases, members and watches without rights", "asked since its fixes of 2026",
+     is_asked_since_fixes, false},
+    {"Status for every user", "since its fixes of 2026", is_status_for_all, false},
+    {"who asks and what is asked, both wrong", "one gate in front of all calls",
+     names_the_asker_first, false},
+    {"a range whose end is not behind its start, without rights", "etcd's tree decides",
+     has_no_keys, false},
+    {"the order of a role's keys that are equal, beyond 12", "its sort is not stable there",
+     has_many_keys, true},
     {.name = NULL},
 };
 
@@ -77,11 +155,51 @@ static bool tells_the_put_first(const struct op *op, const char *ours, const cha
             starts(theirs, "code 5: etcdserver: requested lease not found"));
 }
 
+/* text without the header in front of its fields. */
+static const char *without_header(const char *text)
+{
+    const char *at = starts(text, "{header: {") ? strchr(text, '}') : NULL;
+    return at == NULL ? "" : at + 1 + (at[1] == ' ' ? 1 : 0);
+}
+
+static bool has_no_header(const struct op *op, const char *ours, const char *theirs)
+{
+    static const char NONE[] = "no header {";
+    return op->kind == OP_ALARM && starts(theirs, NONE) &&
+           strcmp(without_header(ours), theirs + strlen(NONE)) == 0;
+}
+
+static bool has_no_news(const struct op *op, const char *ours, const char *theirs)
+{
+    const char *at = strstr(ours, " dbSizeQuota: ");
+    return op->kind == OP_STATUS && at != NULL && starts(theirs, "{") &&
+           strncmp(ours, theirs, (size_t)(at - ours)) == 0 &&
+           strlen(theirs) == (size_t)(at - ours) + 1;
+}
+
+static bool has_no_root_keys(const struct op *op, const char *ours, const char *theirs)
+{
+    return op->kind == OP_ROLE_GET && starts(theirs, "{") &&
+           strstr(ours, " perm: {permType: READWRITE range_end: \"\\x00\"}}") != NULL;
+}
+
 static const struct known OF_34[] = {
-    {"HashKV without hash_revision", "the field came with 3.6", has_no_hash_revision},
-    {"HashKV at the compacted revision", "3.4 answers only above it", has_no_hash_at_compacted},
+    {"HashKV without hash_revision", "the field came with 3.6", has_no_hash_revision, false},
+    {"HashKV at the compacted revision", "3.4 answers only above it", has_no_hash_at_compacted,
+     false},
     {"a Txn with several mistakes names another one", "3.4 checks all puts before all ranges",
-     tells_the_put_first},
+     tells_the_put_first, false},
+    {"Alarm without a header", "3.4 leaves it out", has_no_header, false},
+    {"RoleGet of root", "3.4 tells what is stored, which means nothing", has_no_root_keys, false},
+    {"Status without what came later", "quota, downgrade", has_no_news, false},
+    {"reads of leases, members and watches without rights", "asked since its fixes of 2026",
+     is_asked_since_fixes, false},
+    {"who asks and what is asked, both wrong", "one gate in front of all calls",
+     names_the_asker_first, false},
+    {"a range whose end is not behind its start, without rights", "etcd's tree decides",
+     has_no_keys, false},
+    {"the order of a role's keys that are equal, beyond 12", "its sort is not stable there",
+     has_many_keys, true},
     {.name = NULL},
 };
 

@@ -12,6 +12,7 @@ struct known {
     const char *name, *reason;
     /* Whether this row explains that op was answered so by ours and so by etcd. */
     bool (*fits)(const struct op *op, const char *ours, const char *theirs);
+    bool is_rare; /* need not occur in each run */
 };
 
 /* The rows for etcd of that version ("3.4", "3.6"), ended by one without name; NULL: no such table.

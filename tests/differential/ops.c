@@ -16,6 +16,13 @@
             &etcdserverpb__##message##_response__descriptor                                        \
     }
 
+#define STREAM(name, message)                                                                      \
+    {                                                                                              \
+        name, "/etcdserverpb.Watch/Watch", &etcdserverpb__watch_##message##_request__descriptor,   \
+            &etcdserverpb__watch_response__descriptor                                              \
+    }
+#define AUTH(name, method, message) RPC(name, "Auth", method, message)
+
 static const struct op_rpc RPCS[] = {
     [OP_RANGE] = RPC("range", "KV", "Range", range),
     [OP_PUT] = RPC("put", "KV", "Put", put),
@@ -33,6 +40,34 @@ static const struct op_rpc RPCS[] = {
     [OP_WATCH] = {"watch", "/etcdserverpb.Watch/Watch",
                   &etcdserverpb__watch_create_request__descriptor,
                   &etcdserverpb__watch_response__descriptor},
+    [OP_AUTH_ENABLE] = AUTH("auth-enable", "AuthEnable", auth_enable),
+    [OP_AUTH_DISABLE] = AUTH("auth-disable", "AuthDisable", auth_disable),
+    [OP_AUTH_STATUS] = AUTH("auth-status", "AuthStatus", auth_status),
+    [OP_AUTHENTICATE] = AUTH("authenticate", "Authenticate", authenticate),
+    [OP_USER_ADD] = AUTH("user-add", "UserAdd", auth_user_add),
+    [OP_USER_GET] = AUTH("user-get", "UserGet", auth_user_get),
+    [OP_USER_LIST] = AUTH("user-list", "UserList", auth_user_list),
+    [OP_USER_DELETE] = AUTH("user-delete", "UserDelete", auth_user_delete),
+    [OP_USER_PASSWORD] = AUTH("user-password", "UserChangePassword", auth_user_change_password),
+    [OP_USER_GRANT] = AUTH("user-grant", "UserGrantRole", auth_user_grant_role),
+    [OP_USER_REVOKE] = AUTH("user-revoke", "UserRevokeRole", auth_user_revoke_role),
+    [OP_ROLE_ADD] = AUTH("role-add", "RoleAdd", auth_role_add),
+    [OP_ROLE_GET] = AUTH("role-get", "RoleGet", auth_role_get),
+    [OP_ROLE_LIST] = AUTH("role-list", "RoleList", auth_role_list),
+    [OP_ROLE_DELETE] = AUTH("role-delete", "RoleDelete", auth_role_delete),
+    [OP_ROLE_GRANT] = AUTH("role-grant", "RoleGrantPermission", auth_role_grant_permission),
+    [OP_ROLE_REVOKE] = AUTH("role-revoke", "RoleRevokePermission", auth_role_revoke_permission),
+    [OP_MEMBER_ADD] = RPC("member-add", "Cluster", "MemberAdd", member_add),
+    [OP_MEMBER_REMOVE] = RPC("member-remove", "Cluster", "MemberRemove", member_remove),
+    [OP_MEMBER_UPDATE] = RPC("member-update", "Cluster", "MemberUpdate", member_update),
+    [OP_MEMBER_PROMOTE] = RPC("member-promote", "Cluster", "MemberPromote", member_promote),
+    [OP_MEMBER_LIST] = RPC("member-list", "Cluster", "MemberList", member_list),
+    [OP_MOVE_LEADER] = RPC("move-leader", "Maintenance", "MoveLeader", move_leader),
+    [OP_ALARM] = RPC("alarm", "Maintenance", "Alarm", alarm),
+    [OP_STATUS] = RPC("status", "Maintenance", "Status", status),
+    [OP_STREAM_CREATE] = STREAM("stream-create", create),
+    [OP_STREAM_CANCEL] = STREAM("stream-cancel", cancel),
+    [OP_STREAM_SYNC] = STREAM("stream-sync", progress),
 };
 _Static_assert(ARRAY_COUNT(RPCS) == OP_KIND_COUNT, "every kind has a call");
 
@@ -54,10 +89,22 @@ struct op *op_list_add(struct op_list *list, enum op_kind kind, const ProtobufCM
 {
     struct op *op = list_grow(list);
     op->kind = kind;
+    op->user = USER_NOBODY;
     op->size = protobuf_c_message_get_packed_size(message);
     op->data = mem_alloc(op->size + 1);
     protobuf_c_message_pack(message, op->data);
     return op;
+}
+
+void op_list_take(struct op_list *list, struct op *op)
+{
+    *list_grow(list) = *op;
+    *op = (struct op){.data = NULL};
+}
+
+bool op_is_of_stream(enum op_kind kind)
+{
+    return kind == OP_STREAM_CREATE || kind == OP_STREAM_CANCEL || kind == OP_STREAM_SYNC;
 }
 
 void op_list_free(struct op_list *list)
@@ -82,7 +129,7 @@ int op_list_save(const struct op_list *list, const char *path)
     }
     for (size_t i = 0; i < list->count; i++) {
         const struct op *op = &list->ops[i];
-        fprintf(file, "%s ", RPCS[op->kind].name);
+        fprintf(file, "%s@%d ", RPCS[op->kind].name, (int)op->user);
         for (size_t k = 0; k < op->size; k++) {
             fprintf(file, "%02x", op->data[k]);
         }
@@ -100,15 +147,20 @@ static int hex_digit(char c)
 
 static int parse_line(struct op_list *list, const char *line)
 {
-    const char *space = strchr(line, ' ');
+    const char *space = strchr(line, '@');
     for (size_t kind = 0; space != NULL && kind < OP_KIND_COUNT; kind++) {
         size_t name_size = strlen(RPCS[kind].name);
         if ((size_t)(space - line) != name_size || memcmp(line, RPCS[kind].name, name_size) != 0) {
             continue;
         }
-        const char *hex = space + 1;
+        const char *hex = space + 3; /* @, who, a space */
+        if (space[1] < '0' || space[1] >= '0' + USER_COUNT || space[2] != ' ') {
+            return -1;
+        }
         struct op *op = list_grow(list);
-        *op = (struct op){.kind = (enum op_kind)kind, .data = mem_alloc(strlen(hex) / 2 + 1)};
+        *op = (struct op){.kind = (enum op_kind)kind,
+                          .user = (enum op_user)(space[1] - '0'),
+                          .data = mem_alloc(strlen(hex) / 2 + 1)};
         for (; hex_digit(hex[0]) >= 0 && hex_digit(hex[1]) >= 0; hex += 2) {
             op->data[op->size++] = (uint8_t)(hex_digit(hex[0]) * 16 + hex_digit(hex[1]));
         }

@@ -8,6 +8,8 @@
 
 #include <protobuf-c/protobuf-c.h>
 
+#include <stdbool.h>
+
 #include "base/buf.h"
 
 enum op_kind {
@@ -23,11 +25,51 @@ enum op_kind {
     OP_KEEPALIVE,
     OP_HASH,
     OP_WATCH, /* the request is a WatchCreateRequest; all that it is told until now is the answer */
+    OP_AUTH_ENABLE,
+    OP_AUTH_DISABLE,
+    OP_AUTH_STATUS,
+    OP_AUTHENTICATE,
+    OP_USER_ADD,
+    OP_USER_GET,
+    OP_USER_LIST,
+    OP_USER_DELETE,
+    OP_USER_PASSWORD,
+    OP_USER_GRANT,
+    OP_USER_REVOKE,
+    OP_ROLE_ADD,
+    OP_ROLE_GET,
+    OP_ROLE_LIST,
+    OP_ROLE_DELETE,
+    OP_ROLE_GRANT,
+    OP_ROLE_REVOKE,
+    OP_MEMBER_ADD, /* ids of members are those of world.h, so that an operation fits both sides */
+    OP_MEMBER_REMOVE,
+    OP_MEMBER_UPDATE,
+    OP_MEMBER_PROMOTE,
+    OP_MEMBER_LIST,
+    OP_MOVE_LEADER,
+    OP_ALARM,
+    OP_STATUS,
+    OP_STREAM_CREATE, /* on a stream of watches that stays */
+    OP_STREAM_CANCEL,
+    OP_STREAM_SYNC, /* all that its watches have told since the last one is the answer */
     OP_KIND_COUNT
+};
+
+/* Who asks. */
+enum op_user {
+    USER_NOBODY, /* no token */
+    USER_ROOT,
+    USER_AL,
+    USER_BO,
+    USER_CY,
+    USER_FORGED, /* a token that nobody was given */
+    USER_COUNT
 };
 
 struct op {
     enum op_kind kind;
+    enum op_user user;
     uint8_t *data;
     size_t size;
 };
@@ -44,10 +86,14 @@ struct op_list {
 };
 
 const struct op_rpc *op_rpc(enum op_kind kind);
-/* Gives a list entry with a copy of the message's bytes. */
+/* Gives a list entry with a copy of the message's bytes, asked by nobody. */
 struct op *op_list_add(struct op_list *list, enum op_kind kind, const ProtobufCMessage *message);
+/* Moves an entry of another list, whose place then holds nothing. */
+void op_list_take(struct op_list *list, struct op *op);
+bool op_is_of_stream(enum op_kind kind);
 void op_list_free(struct op_list *list);
-/* One line per operation: the kind's name and the request in hex. 0, or -1 with errno. */
+/* One line per operation: the kind's name, @ and who asks, the request in hex. 0, or -1 with errno.
+ */
 int op_list_save(const struct op_list *list, const char *path);
 int op_list_load(struct op_list *list, const char *path);
 

@@ -139,10 +139,11 @@ static void note_header(struct side *side, const ProtobufCMessage *message)
         *(Etcdserverpb__ResponseHeader *const *)(const void *)((const uint8_t *)message +
                                                                field->offset);
     if (header == NULL) {
-        buf_append_str(&side->answer, "no header ");
+        buf_append_str(&side->answer, "no header "); /* MoveLeader has none */
         return;
     }
     side->revision = BASE_MAX(side->revision, header->revision);
+    side->world.self = header->member_id;
     if (side->op->kind == OP_COMPACT) {
         side->compacted = ((const Etcdserverpb__CompactionRequest *)side->request)->revision;
     }
@@ -163,6 +164,7 @@ static void op_message(struct rpc_call *call, struct bytes data)
         return;
     }
     note_header(side, response);
+    world_rename_answer(&side->world, side->op->kind, side->request, response);
     normalize_answer(side->op->kind, side->request, response);
     print_message(&side->answer, response);
     protobuf_c_message_free_unpacked(response, NULL);
@@ -178,11 +180,15 @@ static void op_end(struct rpc_call *call, int status, const char *text)
 
 static const struct rpc_events op_events = {.on_message = op_message, .on_end = op_end};
 
-static int op_begin(struct side *side, const struct op *op, ProtobufCMessage *request)
+static int op_begin(struct side *side, const struct op *op)
 {
     const struct op_rpc *rpc = op_rpc(op->kind);
     Etcdserverpb__WatchRequest watch = ETCDSERVERPB__WATCH_REQUEST__INIT;
+    ProtobufCMessage *request = op_request(op);
     const ProtobufCMessage *message = request;
+    if (request == NULL) {
+        return -1;
+    }
     side->op = op;
     side->request = request;
     side->is_done = false;
@@ -190,6 +196,12 @@ static int op_begin(struct side *side, const struct op *op, ProtobufCMessage *re
     side->message_count = 0;
     buf_clear(&side->answer);
     buf_clear(&side->error);
+    if (op_is_of_stream(op->kind)) {
+        side->status = 0;
+        return stream_begin(&side->stream, op->kind, request, side->revision, &side->answer);
+    }
+    side->call.token = world_token(&side->world, op->user);
+    world_fill_request(&side->world, op->kind, request);
     if (op->kind == OP_WATCH) {
         watch.request_union_case = ETCDSERVERPB__WATCH_REQUEST__REQUEST_UNION_CREATE_REQUEST;
         watch.create_request = (Etcdserverpb__WatchCreateRequest *)request;
@@ -206,7 +218,7 @@ static int op_begin(struct side *side, const struct op *op, ProtobufCMessage *re
 
 static void finish_answer(struct side *side)
 {
-    if (side->op->kind == OP_WATCH && side->status == 0) {
+    if ((side->op->kind == OP_WATCH || op_is_of_stream(side->op->kind)) && side->status == 0) {
         return;
     }
     if (side->message_count > 1) {
@@ -217,35 +229,53 @@ static void finish_answer(struct side *side)
     }
 }
 
+/* What has to be said again, or is over without an answer. */
+static void op_move(struct side *side, uint64_t now)
+{
+    if (side->op->kind == OP_WATCH) {
+        watch_move(side, now);
+    } else if (op_is_of_stream(side->op->kind) && !side->is_done) {
+        stream_move(&side->stream, now);
+        side->is_done = side->stream.is_done;
+    }
+}
+
+static void op_finish(struct side *side)
+{
+    if (!side->is_done) {
+        rpc_cancel(&side->call);
+        buf_append_str(&side->answer, "NO ANSWER in time");
+    }
+    finish_answer(side);
+    protobuf_c_message_free_unpacked(side->request, NULL);
+    side->request = NULL;
+    if (side->stream.broken[0] != '\0') {
+        snprintf(side->broken, sizeof(side->broken), "%s", side->stream.broken);
+    }
+}
+
 int sides_run(struct side *sides, const struct op *op)
 {
-    ProtobufCMessage *request = op_request(op);
     uint64_t due = rpc_now_ns() + OP_NS_MAX;
-    int rc = request == NULL ? -1 : 0;
+    bool is_watch = op->kind == OP_WATCH || op_is_of_stream(op->kind);
+    int rc = 0;
     for (int i = 0; rc == 0 && i < 2; i++) {
-        rc = op_begin(&sides[i], op, request);
+        rc = op_begin(&sides[i], op);
     }
     while (rc == 0 && !(sides[0].is_done && sides[1].is_done)) {
         uint64_t now = rpc_now_ns();
-        for (int i = 0; op->kind == OP_WATCH && i < 2; i++) {
-            watch_move(&sides[i], now);
-        }
+        op_move(&sides[0], now);
+        op_move(&sides[1], now);
         if (now > due) {
             rc = -1;
         } else if (!(sides[0].is_done && sides[1].is_done)) {
-            side_poll(sides, op->kind == OP_WATCH ? 5 : POLL_MS);
+            side_poll(sides, is_watch ? 5 : POLL_MS);
         }
     }
     for (int i = 0; i < 2; i++) {
-        if (!sides[i].is_done) {
-            rpc_cancel(&sides[i].call);
-            buf_append_str(&sides[i].answer, "NO ANSWER in time");
+        if (sides[i].request != NULL) {
+            op_finish(&sides[i]);
         }
-        finish_answer(&sides[i]);
-        sides[i].request = NULL;
-    }
-    if (request != NULL) {
-        protobuf_c_message_free_unpacked(request, NULL);
     }
     return rc;
 }
@@ -298,6 +328,8 @@ void side_init(struct side *side, const char *name, const struct rpc_endpoint *e
     rpc_link_init(&side->link);
     rpc_call_init(&side->call, &op_events, side);
     rpc_call_init(&side->all, &all_events, side);
+    world_init(&side->world);
+    stream_init(&side->stream, &side->link, &side->endpoint);
     buf_init(&side->answer, BUF_NO_LIMIT);
     buf_init(&side->error, BUF_NO_LIMIT);
     buf_init(&side->events, BUF_NO_LIMIT);
@@ -307,6 +339,7 @@ void side_free(struct side *side)
 {
     rpc_call_free(&side->call);
     rpc_call_free(&side->all);
+    stream_free(&side->stream);
     rpc_link_drop(&side->link, "the run is over");
     buf_free(&side->answer);
     buf_free(&side->error);

@@ -8,6 +8,8 @@
 
 #include "tests/chaos/rpc.h"
 #include "tests/differential/ops.h"
+#include "tests/differential/stream.h"
+#include "tests/differential/world.h"
 
 struct side {
     const char *name;
@@ -17,7 +19,7 @@ struct side {
     /* the operation in flight */
     struct rpc_call call;
     const struct op *op;
-    ProtobufCMessage *request; /* of op */
+    ProtobufCMessage *request; /* of op, with this side's ids; owned */
     bool is_done;
     int status;
     struct buf answer, error;
@@ -27,6 +29,8 @@ struct side {
     uint64_t watch_ask_ns;
     int64_t watch_mod; /* of the newest event */
 
+    struct world world;
+    struct stream stream;
     int64_t revision;  /* of the newest header of an operation */
     int64_t compacted; /* by the newest successful compaction */
 

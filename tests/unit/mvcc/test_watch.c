@@ -478,6 +478,26 @@ static void prev_kv_is_left_out_when_it_is_compacted(void **state)
     bench_close(&bench);
 }
 
+/* An event is encoded once for all watchers: what it holds from before must not outlive that. */
+static void prev_kv_that_another_watcher_has_seen_is_left_out_when_it_is_compacted(void **state)
+{
+    (void)state;
+    struct bench bench;
+    bench_open(&bench);
+    Etcdserverpb__WatchCreateRequest create = create_of("a", NULL, 3);
+    create.prev_kv = 1;
+    put(&bench, "a", "1");
+    put(&bench, "a", "2");
+    send_create(bench.stream, create);
+    assert_string_equal(pull(&bench), "0@3 created\n0@3 +a=2:3<1\n");
+    assert_int_equal(mvcc_compact(bench.world.mvcc, &bench.world.batch, 3), 0);
+    world_compact_all(&bench.world);
+
+    send_create(bench.stream, create);
+    assert_string_equal(pull(&bench), "1@3 created\n1@3 +a=2:3\n");
+    bench_close(&bench);
+}
+
 static void filtered_changes_send_nothing(void **state)
 {
     (void)state;
@@ -856,6 +876,7 @@ int main(void)
         cmocka_unit_test(a_slow_watcher_learns_that_it_was_compacted),
         cmocka_unit_test(prev_kv_is_what_was_there_before_the_revision),
         cmocka_unit_test(prev_kv_is_left_out_when_it_is_compacted),
+        cmocka_unit_test(prev_kv_that_another_watcher_has_seen_is_left_out_when_it_is_compacted),
         cmocka_unit_test(filtered_changes_send_nothing),
         cmocka_unit_test(only_who_asked_gets_fragments),
         cmocka_unit_test(a_small_window_never_splits_a_revision),
