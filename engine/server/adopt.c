@@ -7,9 +7,11 @@
 
 #include "base/alloc.h"
 #include "base/log.h"
+#include "engine/server/adopt_members.h"
 #include "engine/server/datadir.h"
 #include "engine/server/internal.h"
 #include "engine/store/lmdb_store.h"
+#include "engine/wal/snapfile.h"
 
 /* Pages of the store are less full than those of a compact bbolt file. */
 #define ROOM_FACTOR 2u
@@ -93,18 +95,7 @@ static int drop_when_log_is_whole(const struct disk_seam *disk, const char *memb
     return rc;
 }
 
-/* ---- the configuration ---- */
-
-/* Whether the log changes the configuration behind index. */
-static bool log_has_later_changes(const struct wal_contents *log, uint64_t index)
-{
-    for (uint32_t i = 0; i < log->entry_count; i++) {
-        if (log->entries[i].index > index && log->entries[i].type != RAFT_ENTRY_NORMAL) {
-            return true;
-        }
-    }
-    return false;
-}
+/* ---- the members ---- */
 
 static uint64_t term_at(const struct wal_contents *log, const struct bolt_import *found)
 {
@@ -120,77 +111,79 @@ static uint64_t term_at(const struct wal_contents *log, const struct bolt_import
     return found->term;
 }
 
-/* As the members of the store say. */
-static int conf_of_members(const struct store_seam *seam, struct store_view *view,
-                           struct raft_conf_state *out_conf, struct err *err)
+/* What snapshot and log say; E_NOT_FOUND: they do not reach the file's index, which is for others
+ * to judge, or name nobody. */
+static int find_members(const struct disk_seam *disk, const char *member_dir,
+                        const struct wal_contents *log, uint64_t index,
+                        struct membership **out_members, struct err *err)
 {
-    struct membership *members = membership_new(RAFT_MEMBERS_MAX);
-    int rc = membership_load(members, seam, view, err);
-    *out_conf = (struct raft_conf_state){0};
-    if (rc == 0 && membership_count(members) <= RAFT_MEMBERS_MAX) {
-        for (size_t i = 0; i < membership_count(members); i++) {
-            const struct member *member = membership_at(members, i);
-            if (member->is_learner) {
-                out_conf->learners[out_conf->learner_count++] = member->id;
-            } else {
-                out_conf->voters[out_conf->voter_count++] = member->id;
-            }
-        }
+    struct raft_snapshot_mark mark;
+    struct buf json;
+    int rc = 0;
+    buf_init(&json, SNAPFILE_BYTES_MAX);
+    if (log->mark.index > 0) {
+        char *snap_dir = str_printf("%s/snap", member_dir);
+        rc = snapfile_load_newest(disk, snap_dir, &log->mark, 1, &mark, &json, err);
+        mem_free(snap_dir);
     }
-    membership_free(members);
+    if (rc == 0) {
+        rc = adopt_members_at(log, buf_bytes(&json), index, out_members, err);
+    }
+    if (rc == 0 && membership_voter_count(*out_members) == 0) {
+        membership_free(*out_members);
+        rc = E_NOT_FOUND;
+    }
+    buf_free(&json);
     return rc;
 }
 
-/*
- * At the snapshot's own index the .snap file knows; later the members, which etcd 3.5 and newer
- * change together with the index. In files of 3.4 they may be ahead of it: then the log must not
- * change them any more.
- */
-static int find_conf(const struct store_seam *seam, const struct wal_contents *log, uint64_t index,
-                     struct raft_conf_state *out_conf, struct err *err)
+static int store_members(struct lmdb_store *store, struct membership *members, uint64_t index,
+                         uint64_t term, struct err *err)
 {
-    struct store_view *view;
-    if (index == log->mark.index && log->mark.conf_state.voter_count > 0) {
-        *out_conf = log->mark.conf_state;
-        return 0;
-    }
-    int rc = seam->view_begin(seam->ctx, &view);
-    if (rc != 0) {
-        return err_set(err, rc, "read the store: %s", err_code_text(rc));
-    }
-    rc = cluster_load_conf_state(seam, view, out_conf);
-    bool in_step = rc == 0 && out_conf->voter_count > 0;
-    rc = rc == E_NOT_FOUND ? 0 : rc;
-    if (rc == 0 && (in_step || !log_has_later_changes(log, index))) {
-        rc = conf_of_members(seam, view, out_conf, err);
-    }
-    seam->view_end(view);
-    return rc;
-}
-
-static int settle_conf(const char *member_dir, const struct wal_contents *log,
-                       const struct bolt_import *found, uint64_t map_bytes, struct err *err)
-{
-    char *store_dir = str_printf("%s/store", member_dir);
-    struct lmdb_store *store;
-    struct raft_conf_state conf;
-    int rc = lmdb_store_open(store_dir, map_bytes, &store, err);
-    mem_free(store_dir);
-    if (rc != 0) {
-        return rc;
-    }
     const struct store_seam *seam = lmdb_store_seam(store);
-    rc = find_conf(seam, log, found->consistent_index, &conf, err);
-    if (rc == 0 && conf.voter_count > 0) {
-        struct store_batch batch;
-        store_batch_init(&batch);
-        batch.consistent_index = found->consistent_index;
-        batch.term = term_at(log, found);
+    struct raft_conf_state conf;
+    struct store_batch batch;
+    struct store_view *view;
+    store_batch_init(&batch);
+    int rc = adopt_conf_of(members, &conf);
+    if (rc == 0) {
+        rc = seam->view_begin(seam->ctx, &view);
+    }
+    if (rc == 0) {
+        rc = adopt_members_store(members, seam, view, &batch);
+        seam->view_end(view);
+    }
+    if (rc != 0) {
+        err_set(err, rc, "store the members: %s", err_code_text(rc));
+    } else {
+        batch.consistent_index = index;
+        batch.term = term;
         cluster_store_conf_state(&batch, &conf);
         rc = seam->commit(seam->ctx, &batch, err);
-        store_batch_free(&batch);
     }
-    lmdb_store_close(store);
+    store_batch_free(&batch);
+    return rc;
+}
+
+static int settle_members(const struct disk_seam *disk, const char *member_dir,
+                          const struct wal_contents *log, const struct bolt_import *found,
+                          uint64_t map_bytes, struct err *err)
+{
+    struct membership *members;
+    struct lmdb_store *store;
+    uint64_t index = found->consistent_index;
+    int rc = find_members(disk, member_dir, log, index, &members, err);
+    if (rc != 0) {
+        return rc == E_NOT_FOUND ? 0 : rc;
+    }
+    char *store_dir = str_printf("%s/store", member_dir);
+    rc = lmdb_store_open(store_dir, map_bytes, &store, err);
+    if (rc == 0) {
+        rc = store_members(store, members, index, term_at(log, found), err);
+        lmdb_store_close(store);
+    }
+    mem_free(store_dir);
+    membership_free(members);
     return rc;
 }
 
@@ -222,7 +215,7 @@ int adopt_begin(const struct disk_seam *disk, const char *member_dir,
         rc = drop_when_log_is_whole(disk, member_dir, log->mark.index, map_bytes, &dropped, err);
     }
     if (rc == 0 && !dropped) {
-        rc = settle_conf(member_dir, log, &found, map_bytes, err);
+        rc = settle_members(disk, member_dir, log, &found, map_bytes, err);
     }
     mem_free(db_path);
     return rc;

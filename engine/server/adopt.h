@@ -17,11 +17,11 @@
 /*
  * Before the store is opened, the log being locked and read. Does nothing where there is no
  * member/snap/db: else that file is newer than any store beside it, and the store is built from it,
- * with the configuration of its index: what the file itself says of that may be of another cluster,
- * because `etcdutl snapshot restore` leaves it as it was. With log->mark at 0 and a file that does
- * not name the members (etcd 3.4), there is no store afterwards and the log is read from its
- * beginning. E_NO_SPACE when the disk cannot hold both; E_UNSUPPORTED for files of a newer version
- * than 3.7; etcd's file is as it was, whatever comes back.
+ * with the members that snapshot and log name at its index: what the file itself says of them may
+ * be of another cluster, because tools that restore leave some of it as it was. With log->mark at 0
+ * and a file that does not name the members (etcd 3.4), there is no store afterwards and the log is
+ * read from its beginning. E_NO_SPACE when the disk cannot hold both; E_UNSUPPORTED for files of a
+ * newer version than 3.7; etcd's file is as it was, whatever comes back.
  */
 BASE_MUST_CHECK int adopt_begin(const struct disk_seam *disk, const char *member_dir,
                                 const struct wal_contents *log, uint64_t map_bytes,

@@ -18,6 +18,7 @@
 #include "engine/server/datadir.h"
 #include "engine/server/internal.h"
 #include "engine/store/lmdb_store.h"
+#include "engine/wal/snapfile.h"
 
 #define DB_OF_ETCD "tests/data/bolt/etcd-3.4-snapshot.db"
 #define MAP_BYTES  (64u << 20)
@@ -142,6 +143,9 @@ static void a_file_that_names_no_members_gives_way_to_a_whole_log(void **state)
 
 static struct raft_conf_state conf_after(const struct wal_contents *log, uint64_t *out_term)
 {
+    struct membership *nobody = membership_new(1);
+    struct buf json;
+    char snap_dir[128];
     struct fixture fixture;
     struct lmdb_store *store;
     struct store_view *view;
@@ -149,6 +153,12 @@ static struct raft_conf_state conf_after(const struct wal_contents *log, uint64_
     struct err err = {{0}};
     uint64_t index;
     fixture_init(&fixture, true);
+    snprintf(snap_dir, sizeof(snap_dir), "%s/snap", fixture.dir);
+    buf_init(&json, BUF_NO_LIMIT);
+    membership_v2_encode(nobody, &json);
+    assert_int_equal(snapfile_save(&fixture.disk, snap_dir, &log->mark, buf_bytes(&json), &err), 0);
+    buf_free(&json);
+    membership_free(nobody);
     assert_int_equal(adopt_begin(&fixture.disk, fixture.dir, log, MAP_BYTES, &err), 0);
     assert_int_equal(lmdb_store_open(fixture.store, MAP_BYTES, &store, &err), 0);
     const struct store_seam *seam = lmdb_store_seam(store);
@@ -162,39 +172,47 @@ static struct raft_conf_state conf_after(const struct wal_contents *log, uint64_
     return conf;
 }
 
-/* A restore leaves the configuration of the old cluster in the file; 3.4 keeps none at all. */
-static void who_votes_is_what_the_snapshot_or_the_members_say(void **state)
+static struct raft_entry founder(uint64_t index, uint64_t id, struct raft_payload **out_payload)
 {
-    (void)state;
-    uint64_t term;
-    struct raft_entry entries[] = {{.index = DB_INDEX, .term = LOG_TERM},
-                                   {.index = DB_INDEX + 1, .term = LOG_TERM}};
-    struct wal_contents log = {
-        .mark = {.index = DB_INDEX, .term = 3, .conf_state = {.voters = {7}, .voter_count = 1}}};
-    struct raft_conf_state conf = conf_after(&log, &term);
-    assert_int_equal(conf.voter_count, 1);
-    assert_int_equal(conf.voters[0], 7);
-    assert_int_equal(term, 3);
-
-    log = (struct wal_contents){.mark = {.index = DB_INDEX - 1, .term = 3},
-                                .entries = entries,
-                                .entry_count = ARRAY_COUNT(entries)};
-    conf = conf_after(&log, &term);
-    assert_int_equal(conf.voter_count, 1);
-    assert_int_not_equal(conf.voters[0], 7);
-    assert_int_equal(term, LOG_TERM);
+    char json[128];
+    struct buf data;
+    snprintf(json, sizeof(json), "{\"id\":%llu,\"peerURLs\":[\"http://h%llu:1\"]}",
+             (unsigned long long)id, (unsigned long long)id);
+    struct raftpb_conf_change change = {
+        .type = RAFT_CONF_ADD_NODE, .node_id = id, .context = bytes_of_str(json)};
+    buf_init(&data, BUF_NO_LIMIT);
+    raftpb_conf_change_encode(&change, &data);
+    *out_payload = raft_payload_new(buf_bytes(&data));
+    buf_free(&data);
+    return (struct raft_entry){
+        .index = index, .term = LOG_TERM, .type = RAFT_ENTRY_CONF_CHANGE, .payload = *out_payload};
 }
 
-static void members_that_may_be_ahead_of_the_index_are_not_believed(void **state)
+/* The file is at DB_INDEX and names another member. Its log: a snapshot with nobody, then two
+ * members are added, the second one behind the file's index. */
+static void who_votes_is_what_the_log_says_at_the_index_of_the_file(void **state)
 {
     (void)state;
     uint64_t term;
-    struct raft_entry entries[] = {
-        {.index = DB_INDEX, .term = LOG_TERM},
-        {.index = DB_INDEX + 1, .term = LOG_TERM, .type = RAFT_ENTRY_CONF_CHANGE}};
+    struct raft_payload *payloads[2];
+    struct raft_entry entries[] = {founder(DB_INDEX, 7, &payloads[0]),
+                                   founder(DB_INDEX + 1, 8, &payloads[1])};
     struct wal_contents log = {.mark = {.index = DB_INDEX - 1, .term = 3},
                                .entries = entries,
                                .entry_count = ARRAY_COUNT(entries)};
+    struct raft_conf_state conf = conf_after(&log, &term);
+    assert_int_equal(conf.voter_count, 1);
+    assert_int_equal(conf.voters[0], 7);
+    assert_int_equal(term, LOG_TERM);
+    raft_payload_unref(payloads[0]);
+    raft_payload_unref(payloads[1]);
+}
+
+static void a_log_that_does_not_reach_the_file_is_for_others_to_judge(void **state)
+{
+    (void)state;
+    uint64_t term;
+    struct wal_contents log = {.mark = {.index = DB_INDEX - 5, .term = 3}};
     assert_int_equal(conf_after(&log, &term).voter_count, 0);
 }
 
@@ -239,8 +257,8 @@ int main(void)
         cmocka_unit_test(the_file_of_etcd_becomes_a_store_and_loses_its_name),
         cmocka_unit_test(one_that_was_not_finished_begins_again),
         cmocka_unit_test(a_file_that_names_no_members_gives_way_to_a_whole_log),
-        cmocka_unit_test(who_votes_is_what_the_snapshot_or_the_members_say),
-        cmocka_unit_test(members_that_may_be_ahead_of_the_index_are_not_believed),
+        cmocka_unit_test(who_votes_is_what_the_log_says_at_the_index_of_the_file),
+        cmocka_unit_test(a_log_that_does_not_reach_the_file_is_for_others_to_judge),
         cmocka_unit_test(a_disk_without_room_is_told_before_anything_is_written),
         cmocka_unit_test(a_damaged_file_leaves_no_store),
     };
