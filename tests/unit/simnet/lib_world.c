@@ -253,6 +253,11 @@ void loop_post(struct loop *loop, loop_fn fn, void *ctx)
     sim_at_life(world.now_ns + 1000, loop->node, run_posted, posted, NULL);
 }
 
+uint64_t loop_clock_ns(void)
+{
+    return world.now_ns;
+}
+
 uint64_t loop_now_ms(const struct loop *loop)
 {
     (void)loop;
