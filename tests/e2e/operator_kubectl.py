@@ -10,7 +10,7 @@ from operatorworld import CORE, GROUP, ROOT, Cluster, expect, main, say  # noqa:
 
 DEMO = os.path.join(ROOT, "crd", "samples", "demo.yaml")
 CONDITIONS = ["Ready", "Reconciling", "Stalled", "Available", "Progressing", "Degraded", "QuorumHealthy", "MembersHealthy",
-              "ClusterIDConsistent", "SpaceHealthy", "DataConsistent", "SpreadSatisfied", "UpToDate", "Paused"]
+              "ClusterIDConsistent", "SpaceHealthy", "DataConsistent", "SpreadSatisfied", "UpToDate", "CertificatesValid", "Paused"]
 OLD_KUBECTL = os.environ.get("KUBECTL_OLD")
 
 
