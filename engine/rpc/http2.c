@@ -22,6 +22,7 @@
 #define HTTP2_CONTINUATIONS_MAX     8u
 #define HTTP2_SETTINGS_ENTRIES_MAX  32u
 #define HTTP2_STREAM_COST_BYTES     2048u
+#define HTTP2_HEADERS_USUAL         8u
 /* Of one connection in one turn of the loop, so that many large answers do not make it long. */
 #define HTTP2_SOCKET_HIGH_BYTES (64u * 1024u)
 #define HTTP2_SOCKET_LOW_BYTES  (16u * 1024u)
@@ -51,6 +52,7 @@ static void stream_destroy(struct http2_stream *stream)
     }
     http2_stream_drop_chunks(stream);
     buf_free(&stream->text);
+    mem_free(stream->fields);
     buf_free(&stream->trailers);
     mem_free(stream);
 }
@@ -269,10 +271,7 @@ static int on_begin_headers(nghttp2_session *ng, const nghttp2_frame *frame, voi
         }
         return 0;
     }
-    struct http2_stream *stream = mem_alloc(sizeof(*stream));
-    memset(stream, 0, offsetof(struct http2_stream, fields));
-    memset((char *)stream + offsetof(struct http2_stream, method), 0,
-           sizeof(*stream) - offsetof(struct http2_stream, method));
+    struct http2_stream *stream = mem_zalloc(sizeof(*stream));
     stream->session = session;
     stream->handlers = session->config;
     stream->id = frame->hd.stream_id;
@@ -334,6 +333,11 @@ static int on_header(nghttp2_session *ng, const nghttp2_frame *frame, const uint
     } else if (name_size == 7 && memcmp(name, ":method", 7) == 0) {
         stream->method = field.value;
     } else {
+        if (stream->field_count == stream->field_capacity) {
+            stream->field_capacity = BASE_MAX(2 * stream->field_capacity, HTTP2_HEADERS_USUAL);
+            stream->fields =
+                mem_realloc(stream->fields, stream->field_capacity * sizeof(*stream->fields));
+        }
         stream->fields[stream->field_count++] = field;
     }
     return 0;

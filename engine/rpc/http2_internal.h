@@ -31,7 +31,8 @@ struct http2_stream {
     struct buf text; /* header names and values, each NUL-terminated */
     size_t header_bytes;
     size_t field_count;
-    struct http2_field fields[HTTP2_HEADERS_MAX];
+    size_t field_capacity;
+    struct http2_field *fields;
     uint32_t method;
     uint32_t path;
 

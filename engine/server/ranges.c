@@ -315,8 +315,9 @@ static void job_send(struct server *server, struct range_job *job, struct buf *p
     request_reply_part(server, job->request, part, whole);
 }
 
-/* One slice of a job that may go on. The job may be gone afterwards. */
-static void job_slice(struct server *server, struct range_job *job, size_t key_count)
+/* One slice of a job that may go on. The job may be gone afterwards. Gives how many of the keys
+ * were not read, because their values are large. */
+static size_t job_slice(struct server *server, struct range_job *job, size_t key_count)
 {
     struct kv_env env;
     struct buf part;
@@ -324,7 +325,10 @@ static void job_slice(struct server *server, struct range_job *job, size_t key_c
     uint64_t start = now_ns(server);
     buf_init(&part, BUF_NO_LIMIT);
     kv_env_fill(server, &env);
+    uint64_t before = job->kv.emitted;
     check_read(server, kv_range_slice(&env, &job->kv, key_count, slice_bytes_max(server), out));
+    uint64_t read = job->kv.emitted - before;
+    size_t unread = !job->kv.done && read > 0 && read < key_count ? key_count - (size_t)read : 0;
     job->busy_ns += now_ns(server) - start;
     job->progress_ms = server_now_ms(server);
     switch (job->phase) {
@@ -358,6 +362,7 @@ static void job_slice(struct server *server, struct range_job *job, size_t key_c
         break;
     }
     buf_free(&part);
+    return unread;
 }
 
 /* Begins to read; false: the request was answered. */
@@ -438,7 +443,7 @@ static void job_turn(struct server *server, struct range_job *job)
     }
     server->ranges.keys_left -= keys;
     job_queue(server, job);
-    job_slice(server, job, keys);
+    server->ranges.keys_left += job_slice(server, job, keys);
 }
 
 /* Some of them each time, in turn. */

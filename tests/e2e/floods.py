@@ -57,9 +57,8 @@ def drain(sock):
 
 
 def opened(url, **options):
-    conn = Conn(url, timeout=5, **options)
-    conn.send(frame(SETTINGS, h2raw.ACK, 0))
-    return conn
+    """With its first settings said and acknowledged on both sides."""
+    return Conn(url, timeout=5, **options).ready()
 
 
 def flood_frames(url, block, count=4):
@@ -319,7 +318,7 @@ def oversized(url):
     block = request_block(KV + "Put")
 
     def make():
-        conn = opened(url).ready()
+        conn = opened(url)
         for size in (2 ** 32 - 1, 2 ** 31, 3 << 20, (2 << 20) - 5):
             for _ in range(20):
                 stream = conn.next_stream
@@ -335,7 +334,7 @@ def unfinished(url):
     block = request_block(KV + "Put")
 
     def make():
-        conn = opened(url).ready()
+        conn = opened(url)
         while True:
             stream = conn.next_stream
             conn.next_stream += 2
@@ -358,7 +357,7 @@ def nested(url):
     shallow = pb_bytes(2, pb_bytes(4, pb_bytes(2, pb_bytes(4, pb_bytes(2, pb_bytes(2, put(b"n", b"v")))))))
 
     def make():
-        conn = opened(url).ready()
+        conn = opened(url)
         while True:
             for message in (deep, wide, compares, shallow):
                 stream = conn.next_stream
@@ -577,7 +576,7 @@ def main():
             floods = [f for f in FLOODS if (f.__name__ in TLS_FLOODS) == tls and (not chosen or f.__name__ in chosen)]
             for flood in floods:
                 member, cafile = member_of(suite, tls)
-                alone = h2raw.Probe(member.client, max(1, min(seconds, 10)), 100, cafile).result()
+                alone = h2raw.Probe(member.client, max(1, min(seconds, 5)), 100, cafile).result()
                 run_flood(suite, flood, seconds, judge, member, cafile, alone, rows)
                 suite.stop_all()
     finally:

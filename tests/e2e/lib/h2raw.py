@@ -214,7 +214,7 @@ def fill_keys(url, count, value_bytes, prefix=b"k/", per_txn=100, lease=0, overw
             out += frame(DATA, END_STREAM if i == len(parts) - 1 else 0, stream, part)
         conn.send(out)
         pending += 1
-        if pending >= 8:
+        if pending >= (8 if per_txn > 8 else 200):
             wait_one()
             pending -= 1
     for _ in range(pending):
