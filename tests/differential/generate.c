@@ -482,7 +482,7 @@ static bool generate_due(struct generate *gen, struct op_list *list)
         op_list_add(list, OP_HASH, &hash.base);
         return true;
     }
-    if (gen->counter % TOO_LARGE_EVERY == 0) {
+    if (gen->counter % TOO_LARGE_EVERY == TOO_LARGE_EVERY / 5) { /* when no script runs */
         add_too_large(gen, list);
         return true;
     }

@@ -5,8 +5,10 @@
  */
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "base/defs.h"
+#include "engine/proto/health.pb-c.h"
 #include "tests/differential/generate.h"
 #include "tests/differential/stream.h"
 #include "tests/differential/world.h"
@@ -57,6 +59,23 @@ static void add_learner(struct generate *gen, struct op_list *list)
     op_list_add(list, OP_MEMBER_ADD, &add.base);
 }
 
+static void add_health(struct generate *gen, struct op_list *list)
+{
+    Grpc__Health__V1__HealthCheckRequest check = GRPC__HEALTH__V1__HEALTH_CHECK_REQUEST__INIT;
+    Grpc__Health__V1__HealthListRequest all = GRPC__HEALTH__V1__HEALTH_LIST_REQUEST__INIT;
+    int64_t choice = generate_below(gen, 3);
+    if (choice == 0 && !gen->spares_old) { /* younger than it */
+        op_list_add(list, OP_HEALTH_LIST, &all.base);
+        return;
+    }
+    if (generate_once_in(gen, 2)) { /* it knows the server as a whole alone */
+        static const char SERVICE[] = "etcdserverpb.KV";
+        check.service = arena_zalloc(&gen->arena, sizeof(SERVICE));
+        memcpy(check.service, SERVICE, sizeof(SERVICE));
+    }
+    op_list_add(list, choice == 1 ? OP_HEALTH_WATCH : OP_HEALTH, &check.base);
+}
+
 void generate_member(struct generate *gen, struct op_list *list)
 {
     Etcdserverpb__MemberRemoveRequest removal = ETCDSERVERPB__MEMBER_REMOVE_REQUEST__INIT;
@@ -82,6 +101,8 @@ void generate_member(struct generate *gen, struct op_list *list)
     } else if (choice < 85) {
         move.targetid = some_id(gen);
         op_list_add(list, OP_MOVE_LEADER, &move.base);
+    } else if (choice < 92) {
+        add_health(gen, list);
     } else {
         op_list_add(list, OP_STATUS, &status.base);
     }
@@ -103,7 +124,9 @@ void generate_alarm(struct generate *gen, struct op_list *list)
 {
     Etcdserverpb__AlarmType type = (Etcdserverpb__AlarmType)generate_below(gen, 3);
     uint64_t member = generate_once_in(gen, 2) ? MEMBER_SELF : MEMBER_NOBODY;
-    switch (generate_below(gen, 4)) {
+    /* 3.4 asks nobody for rights while there is an alarm. */
+    bool may_raise = !gen->spares_old || !gen->seen.is_auth_on;
+    switch (may_raise ? generate_below(gen, 4) : 3) {
     case 0:
         if (type == ETCDSERVERPB__ALARM_TYPE__NONE && gen->spares_old) {
             type = ETCDSERVERPB__ALARM_TYPE__NOSPACE; /* there is no alarm of that name */

@@ -59,7 +59,8 @@ static bool is_refusal(const char *text)
 static bool is_asked_since_fixes(const struct op *op, const char *ours, const char *theirs)
 {
     bool fits = op->kind == OP_LEASES || op->kind == OP_TIME_TO_LIVE || op->kind == OP_KEEPALIVE ||
-                op->kind == OP_MEMBER_LIST || op->kind == OP_WATCH || op->kind == OP_STATUS;
+                op->kind == OP_MEMBER_LIST || op->kind == OP_WATCH || op->kind == OP_STATUS ||
+                op->kind == OP_MOVE_LEADER;
     return fits && op->user != USER_ROOT && is_refusal(ours) && !is_refusal(theirs);
 }
 
@@ -112,12 +113,19 @@ static bool has_no_keys(const struct op *op, const char *ours, const char *their
     return fits;
 }
 
+static bool has_no_list(const struct op *op, const char *ours, const char *theirs)
+{
+    return op->kind == OP_HEALTH_LIST && starts(ours, "{") && starts(theirs, "code 12: ");
+}
+
 static const struct known OF_36[] = {
     {"HashKV at a compacted revision",
      "etcd keeps in memory what the compaction computed on its way, from before it",
      remembers_the_hash, false},
     {"reads of leases, members and watches without rights", "asked since its fixes of 2026",
      is_asked_since_fixes, false},
+    {"List of the health service", "it came to etcd with a later patch release", has_no_list,
+     false},
     {"Status for every user", "since its fixes of 2026", is_status_for_all, false},
     {"who asks and what is asked, both wrong", "one gate in front of all calls",
      names_the_asker_first, false},

@@ -165,6 +165,8 @@ static bool met_all(const struct run *run)
         "mvcc: database space exceeded",
         "corrupt cluster",
         "status ok",
+        "health ok",
+        "health-watch ok",
     };
     static const char *const WANTED_OF_NEW[] = {
         "invalid sort option", "auth-status ok",        "watch ok",         "watch refused",

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "engine/proto/health.pb-c.h"
 #include "engine/proto/rpc.pb-c.h"
 
 #define RPC(name, service, method, message)                                                        \
@@ -20,6 +21,12 @@
     {                                                                                              \
         name, "/etcdserverpb.Watch/Watch", &etcdserverpb__watch_##message##_request__descriptor,   \
             &etcdserverpb__watch_response__descriptor                                              \
+    }
+#define HEALTH(name, method, message)                                                              \
+    {                                                                                              \
+        name, "/grpc.health.v1.Health/" method,                                                    \
+            &grpc__health__v1__health_##message##_request__descriptor,                             \
+            &grpc__health__v1__health_##message##_response__descriptor                             \
     }
 #define AUTH(name, method, message) RPC(name, "Auth", method, message)
 
@@ -65,6 +72,9 @@ static const struct op_rpc RPCS[] = {
     [OP_MOVE_LEADER] = RPC("move-leader", "Maintenance", "MoveLeader", move_leader),
     [OP_ALARM] = RPC("alarm", "Maintenance", "Alarm", alarm),
     [OP_STATUS] = RPC("status", "Maintenance", "Status", status),
+    [OP_HEALTH] = HEALTH("health", "Check", check),
+    [OP_HEALTH_WATCH] = HEALTH("health-watch", "Watch", check),
+    [OP_HEALTH_LIST] = HEALTH("health-list", "List", list),
     [OP_STREAM_CREATE] = STREAM("stream-create", create),
     [OP_STREAM_CANCEL] = STREAM("stream-cancel", cancel),
     [OP_STREAM_SYNC] = STREAM("stream-sync", progress),

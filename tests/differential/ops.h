@@ -50,6 +50,9 @@ enum op_kind {
     OP_MOVE_LEADER,
     OP_ALARM,
     OP_STATUS,
+    OP_HEALTH,
+    OP_HEALTH_WATCH, /* its first answer */
+    OP_HEALTH_LIST,
     OP_STREAM_CREATE, /* on a stream of watches that stays */
     OP_STREAM_CANCEL,
     OP_STREAM_SYNC, /* all that its watches have told since the last one is the answer */

@@ -135,6 +135,9 @@ static void note_header(struct side *side, const ProtobufCMessage *message)
 {
     const ProtobufCFieldDescriptor *field =
         protobuf_c_message_descriptor_get_field_by_name(message->descriptor, "header");
+    if (field == NULL) {
+        return; /* the health service has none */
+    }
     const Etcdserverpb__ResponseHeader *header =
         *(Etcdserverpb__ResponseHeader *const *)(const void *)((const uint8_t *)message +
                                                                field->offset);
@@ -234,6 +237,10 @@ static void op_move(struct side *side, uint64_t now)
 {
     if (side->op->kind == OP_WATCH) {
         watch_move(side, now);
+    } else if (side->op->kind == OP_HEALTH_WATCH && side->message_count > 0 && !side->is_done) {
+        rpc_cancel(&side->call); /* it would tell of changes */
+        side->is_done = true;
+        side->status = 0;
     } else if (op_is_of_stream(side->op->kind) && !side->is_done) {
         stream_move(&side->stream, now);
         side->is_done = side->stream.is_done;

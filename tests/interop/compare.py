@@ -60,7 +60,7 @@ class Names:
             text = text.replace(literal, name)
         text = POINTER.sub("<pointer>", text)
         text = PATCH.sub("3.6.<patch>", text)
-        text = re.sub(r"\bMember +(?=[0-9a-f]{12})", "Member ", text)  # an id may have a digit less
+        text = re.sub(r"\b(Member|cluster) +(?=[0-9a-f]{12})", r"\1 ", text)  # an id may have a digit less
         text = UUID.sub("<client>", text)
         text = DURATION.sub("<time>", text)
         text = HEX_ID.sub(self._hex, text)
