@@ -187,8 +187,10 @@ static int save_stream(struct saving *saving, const char *path)
     if (saving->is_shown && saving->is_terminal) {
         fprintf(stderr, "\n");
     }
-    if (rc != 0) {
-        return err_wrap(saving->err, rc, "%s", saving->client->url);
+    if (rc != 0) { /* what curl says names the member already */
+        return str_starts_with(saving->err->text, saving->client->url)
+                   ? rc
+                   : err_wrap(saving->err, rc, "%s", saving->client->url);
     }
     rc = part_file_finish(&saving->file, saving->err);
     if (rc == 0) {
