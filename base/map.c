@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Open addressing with linear probing; removed slots leave a marker until the next growth. */
+/*
+ * Open addressing with linear probing; removed slots leave a marker until the next growth. The hash
+ * is FNV-1a with a last mix, or, with a seed, SipHash-1-3, which is made to stand against chosen
+ * keys.
+ */
 #include "base/map.h"
 
 #include "base/alloc.h"
@@ -20,8 +24,63 @@ struct map_slot {
     bool removed;
 };
 
-static uint64_t map_hash(struct bytes key)
+struct sip {
+    uint64_t v0, v1, v2, v3;
+};
+
+static uint64_t rotate(uint64_t value, unsigned bits)
 {
+    return value << bits | value >> (64 - bits);
+}
+
+static void sip_round(struct sip *sip)
+{
+    sip->v0 += sip->v1;
+    sip->v2 += sip->v3;
+    sip->v1 = rotate(sip->v1, 13) ^ sip->v0;
+    sip->v3 = rotate(sip->v3, 16) ^ sip->v2;
+    sip->v0 = rotate(sip->v0, 32);
+    sip->v2 += sip->v1;
+    sip->v0 += sip->v3;
+    sip->v1 = rotate(sip->v1, 17) ^ sip->v2;
+    sip->v3 = rotate(sip->v3, 21) ^ sip->v0;
+    sip->v2 = rotate(sip->v2, 32);
+}
+
+static void sip_take(struct sip *sip, uint64_t word)
+{
+    sip->v3 ^= word;
+    sip_round(sip);
+    sip->v0 ^= word;
+}
+
+/* The second half of the key is made of the first: 64 bits are more than anybody guesses online. */
+static uint64_t sip_hash(struct bytes key, uint64_t seed)
+{
+    uint64_t other = seed * 0x9e3779b97f4a7c15u;
+    struct sip sip = {seed ^ 0x736f6d6570736575u, other ^ 0x646f72616e646f6du,
+                      seed ^ 0x6c7967656e657261u, other ^ 0x7465646279746573u};
+    uint64_t last = (uint64_t)key.size << 56;
+    size_t whole = key.size - key.size % 8;
+    for (size_t i = 0; i < whole; i += 8) {
+        sip_take(&sip, get_be64(key.data + i));
+    }
+    for (size_t i = whole; i < key.size; i++) {
+        last |= (uint64_t)key.data[i] << 8 * (i - whole);
+    }
+    sip_take(&sip, last);
+    sip.v2 ^= 0xff;
+    for (int i = 0; i < 3; i++) {
+        sip_round(&sip);
+    }
+    return sip.v0 ^ sip.v1 ^ sip.v2 ^ sip.v3;
+}
+
+static uint64_t map_hash(const struct map *map, struct bytes key)
+{
+    if (map->seed != 0) {
+        return sip_hash(key, map->seed);
+    }
     uint64_t hash = 0xcbf29ce484222325u ^ key.size;
     for (size_t i = 0; i < key.size; i++) {
         hash = (hash ^ key.data[i]) * 0x100000001b3u;
@@ -49,6 +108,12 @@ void map_init(struct map *map)
     *map = (struct map){0};
 }
 
+void map_init_seeded(struct map *map, uint64_t seed)
+{
+    ASSERT(seed != 0);
+    *map = (struct map){.seed = seed};
+}
+
 void map_free(struct map *map)
 {
     for (size_t i = 0; i < map->capacity; i++) {
@@ -57,7 +122,7 @@ void map_free(struct map *map)
         }
     }
     mem_free(map->slots);
-    map_init(map);
+    *map = (struct map){.seed = map->seed};
 }
 
 static struct map_slot *map_find(const struct map *map, struct bytes key, uint64_t hash)
@@ -101,14 +166,14 @@ static void map_rehash(struct map *map, size_t capacity)
 
 void *map_get(const struct map *map, struct bytes key)
 {
-    struct map_slot *slot = map_find(map, key, map_hash(key));
+    struct map_slot *slot = map_find(map, key, map_hash(map, key));
     return slot == NULL ? NULL : slot->value;
 }
 
 void *map_set(struct map *map, struct bytes key, void *value)
 {
     ASSERT(value != NULL);
-    uint64_t hash = map_hash(key);
+    uint64_t hash = map_hash(map, key);
     struct map_slot *slot = map_find(map, key, hash);
     if (slot != NULL) {
         void *old = slot->value;
@@ -138,7 +203,7 @@ void *map_set(struct map *map, struct bytes key, void *value)
 
 void *map_remove(struct map *map, struct bytes key)
 {
-    struct map_slot *slot = map_find(map, key, map_hash(key));
+    struct map_slot *slot = map_find(map, key, map_hash(map, key));
     if (slot == NULL) {
         return NULL;
     }

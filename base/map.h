@@ -14,9 +14,19 @@ struct map {
     size_t count;
     size_t used;
     size_t capacity;
+    uint64_t seed; /* 0: none */
 };
 
+/* For keys that this program makes, and for few. */
 void map_init(struct map *map);
+
+/*
+ * For keys that others choose: without the seed (not 0) nobody can find many that fall into one
+ * place. Whoever holds such a map gets the seed at its making; the order of a walk hangs on it.
+ */
+void map_init_seeded(struct map *map, uint64_t seed);
+
+/* Empties it; it may be used on. */
 void map_free(struct map *map);
 
 /* Finds; NULL when absent. */

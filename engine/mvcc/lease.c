@@ -67,8 +67,8 @@ struct lessor *lessor_new(const struct lessor_config *config)
     if (lessor->config.checkpoint_interval_ms == 0) {
         lessor->config.checkpoint_interval_ms = LEASE_CHECKPOINT_INTERVAL_MS;
     }
-    map_init(&lessor->leases);
-    map_init(&lessor->items);
+    map_init_seeded(&lessor->leases, config->seed);
+    map_init_seeded(&lessor->items, config->seed);
     heap_init(&lessor->expiries);
     heap_init(&lessor->checkpoints);
     return lessor;

@@ -41,6 +41,7 @@ struct lessor_config {
     bool checkpoints;               /* the primary schedules checkpoints */
     int64_t checkpoint_interval_ms; /* 0: LEASE_CHECKPOINT_INTERVAL_MS */
     bool persist_checkpoints;       /* at first; see lessor_set_persist_checkpoints */
+    uint64_t seed;                  /* unguessable, not 0: clients choose the ids and the keys */
 };
 
 /* etcd's rule: one and a half election timeouts, rounded up to ticks and then to seconds. */

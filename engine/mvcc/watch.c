@@ -17,6 +17,7 @@ struct watch_hub *watch_hub_new(const struct watch_config *config, struct mvcc *
     hub->header.cluster_id = config->cluster_id;
     hub->header.member_id = config->member_id;
     hub->fragment_bytes = config->fragment_bytes;
+    hub->seed = config->seed;
     hub->mvcc = mvcc;
     hub->revision = mvcc_revision(mvcc);
     hub->cache.max_bytes =
@@ -302,7 +303,7 @@ struct watch_stream *watch_stream_new(struct watch_hub *hub, void *user, int64_t
     list_append(&hub->streams, &stream->hub_node);
     list_init(&stream->announce_node);
     list_init(&stream->ready);
-    map_init(&stream->watchers);
+    map_init_seeded(&stream->watchers, hub->seed);
     buf_init(&stream->control, BUF_NO_LIMIT);
     heap_node_init(&stream->tick_node);
     hub->stream_count++;

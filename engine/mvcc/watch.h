@@ -49,7 +49,7 @@ struct watch_config {
     uint64_t member_id;
     size_t fragment_bytes; /* responses of this size are split for those who asked */
     size_t cache_bytes;    /* 0: WATCH_CACHE_BYTES_DEFAULT */
-    uint64_t seed;         /* balances the index; unguessable is better */
+    uint64_t seed;         /* of index and maps: clients choose keys and ids; unguessable, not 0 */
 };
 
 /* Borrows mvcc until watch_hub_free or watch_hub_reset. */

@@ -135,6 +135,7 @@ struct watch_stream {
 struct watch_hub {
     struct watch_header header;
     size_t fragment_bytes;
+    uint64_t seed;
     struct mvcc *mvcc;
     int64_t revision; /* all up to here is known to the hub */
     struct watch_index index;

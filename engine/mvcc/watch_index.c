@@ -16,8 +16,8 @@
 void watch_index_init(struct watch_index *index, uint64_t seed)
 {
     *index = (struct watch_index){0};
-    map_init(&index->points);
-    map_init(&index->ranges);
+    map_init_seeded(&index->points, seed);
+    map_init_seeded(&index->ranges, seed);
     rng_seed(&index->rng, seed);
 }
 

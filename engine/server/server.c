@@ -33,6 +33,13 @@ void server_fatal(struct server *server, const char *msg, const char *reason)
 
 /* ---- making and freeing ---- */
 
+/* From a copy, so that what is drawn later does not hang on it. */
+static uint64_t lease_seed(const struct server *server)
+{
+    struct rng copy = server->rng;
+    return rng_next(&copy) | 1;
+}
+
 struct server *server_new(const struct server_config *config)
 {
     struct server *server = mem_zalloc(sizeof(*server));
@@ -71,7 +78,8 @@ struct server *server_new(const struct server_config *config)
             lessor_min_ttl_s(config->heartbeat_ms, config->election_ms / config->heartbeat_ms),
         .checkpoints = config->features[FEATURE_LEASE_CHECKPOINT],
         .checkpoint_interval_ms = config->lease_checkpoint_ms,
-        .persist_checkpoints = config->features[FEATURE_LEASE_CHECKPOINT_PERSIST]};
+        .persist_checkpoints = config->features[FEATURE_LEASE_CHECKPOINT_PERSIST],
+        .seed = lease_seed(server)};
     server->lessor = lessor_new(&lessor);
     server->membership = membership_new((size_t)config->max_learners);
     server->links = links_new();
@@ -482,7 +490,7 @@ static int server_start(struct server *server, struct err *err)
                                        .cache_bytes = (size_t)server->config->watch_cache_bytes,
                                        .fragment_bytes = (size_t)server->config->max_request_bytes +
                                                          PROTO_RECV_OVERHEAD_BYTES,
-                                       .seed = rng_next(&server->rng)};
+                                       .seed = rng_next(&server->rng) | 1};
     server->watch_hub = watch_hub_new(&watch, server->mvcc);
     metrics_start(server);
     /* First in each queue, before anything that comes through the ports. */

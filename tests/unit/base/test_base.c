@@ -54,9 +54,8 @@ static void an_arena_stops_at_its_limit_and_keeps_what_it_gave(void **state)
     arena_free(&arena);
 }
 
-static void a_map_agrees_with_a_plain_array(void **state)
+static void map_agrees_with_a_plain_array(uint64_t seed)
 {
-    (void)state;
     struct rng rng;
     struct map map;
     static int values[500];
@@ -64,6 +63,9 @@ static void a_map_agrees_with_a_plain_array(void **state)
     size_t model_count = 0;
     rng_seed(&rng, 7);
     map_init(&map);
+    if (seed != 0) {
+        map_init_seeded(&map, seed);
+    }
 
     for (int step = 0; step < 100000; step++) {
         size_t key = rng_below(&rng, 500);
@@ -91,6 +93,46 @@ static void a_map_agrees_with_a_plain_array(void **state)
     }
     assert_int_equal(seen, model_count);
     map_free(&map);
+}
+
+static void a_map_agrees_with_a_plain_array(void **state)
+{
+    (void)state;
+    map_agrees_with_a_plain_array(0);
+    map_agrees_with_a_plain_array(1);
+    map_agrees_with_a_plain_array(UINT64_MAX);
+}
+
+/* Where the keys of a map lie: the order of a walk. */
+static void walk_order(uint64_t seed, char out[65])
+{
+    struct map map;
+    size_t cursor = 0;
+    struct bytes key;
+    void *value;
+    size_t count = 0;
+    map_init_seeded(&map, seed);
+    for (uint64_t i = 0; i < 64; i++) {
+        (void)map_set_u64(&map, i << 32, out);
+    }
+    while (map_next(&map, &cursor, &key, &value)) {
+        out[count++] = (char)('0' + key.data[3]);
+    }
+    out[count] = '\0';
+    map_free(&map);
+}
+
+static void a_seed_alone_says_where_keys_lie(void **state)
+{
+    (void)state;
+    char first[65];
+    char again[65];
+    char other[65];
+    walk_order(1, first);
+    walk_order(1, again);
+    walk_order(2, other);
+    assert_string_equal(first, again);
+    assert_string_not_equal(first, other);
 }
 
 static void a_heap_gives_the_smallest_key_first(void **state)
@@ -240,6 +282,7 @@ int main(void)
         cmocka_unit_test(a_buffer_never_grows_past_its_limit),
         cmocka_unit_test(an_arena_stops_at_its_limit_and_keeps_what_it_gave),
         cmocka_unit_test(a_map_agrees_with_a_plain_array),
+        cmocka_unit_test(a_seed_alone_says_where_keys_lie),
         cmocka_unit_test(a_heap_gives_the_smallest_key_first),
         cmocka_unit_test(crc32c_has_the_published_check_value),
         cmocka_unit_test(durations_read_as_in_go),

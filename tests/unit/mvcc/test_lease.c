@@ -25,7 +25,7 @@ struct bench {
 
 static void bench_open(struct bench *bench, bool checkpoints)
 {
-    struct lessor_config config = {.min_ttl_s = MIN_TTL_S, .checkpoints = checkpoints};
+    struct lessor_config config = {.min_ttl_s = MIN_TTL_S, .checkpoints = checkpoints, .seed = 1};
     bench->lessor = lessor_new(&config);
     bench->hook = lessor_hook(bench->lessor);
     world_open(&bench->world, &bench->hook);

@@ -713,7 +713,14 @@ static void watchers_go_on_in_a_key_space_that_was_replaced(void **state)
     }
 
     watch_hub_reset(bench.hub, ahead.mvcc);
-    assert_string_equal(pull(&bench), "0@5 +a=new:3 +a=new:4 +a=new:5\n");
+    bool more = true;
+    /* The one that starts in the future may be looked at first: its turn gives nothing. */
+    const char *first = pull_some(&bench, bench.stream, MUCH, &more);
+    first = *first == '\0' && more ? pull_some(&bench, bench.stream, MUCH, &more) : first;
+    assert_string_equal(first, "0@5 +a=new:3 +a=new:4 +a=new:5\n");
+    while (more) {
+        assert_string_equal(pull_some(&bench, bench.stream, MUCH, &more), "");
+    }
     world_put(&ahead, "f", "x");
     world_put(&ahead, "a", "y");
     assert_int_equal(watch_hub_notify(bench.hub), 0);

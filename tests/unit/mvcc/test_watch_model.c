@@ -316,7 +316,8 @@ static void model_run(uint64_t seed, size_t cache_bytes)
 {
     struct model *model = mem_zalloc(sizeof(*model));
     world_open(&model->world, NULL);
-    struct watch_config config = {.fragment_bytes = 1u << 20, .cache_bytes = cache_bytes};
+    struct watch_config config = {
+        .fragment_bytes = 1u << 20, .cache_bytes = cache_bytes, .seed = 1};
     model->hub = watch_hub_new(&config, model->world.mvcc);
     rng_seed(&model->rng, seed);
     for (int i = 0; i < STREAMS; i++) {

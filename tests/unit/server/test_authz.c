@@ -184,7 +184,7 @@ struct rig {
 
 static void rig_make(struct rig *rig)
 {
-    static const struct lessor_config config = {.min_ttl_s = 1};
+    static const struct lessor_config config = {.min_ttl_s = 1, .seed = 1};
     Etcdserverpb__AuthUserAddRequest add = ETCDSERVERPB__AUTH_USER_ADD_REQUEST__INIT;
     Etcdserverpb__AuthRoleGrantPermissionRequest grant =
         ETCDSERVERPB__AUTH_ROLE_GRANT_PERMISSION_REQUEST__INIT;
