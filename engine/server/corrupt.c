@@ -18,6 +18,8 @@
 
 #define FIELD_ALARM     10u
 #define HASH_TIMEOUT_MS 10000u
+/* A compaction is no question that somebody waits for: its hash takes short turns. */
+#define COMPACTION_RECORDS_PER_SLICE 2000u
 
 /* One check on its way. */
 struct check {
@@ -339,7 +341,7 @@ static void hash_some(void *ctx)
     }
     int rc = server->ended
                  ? 0
-                 : mvcc_hash_slice(server->mvcc, &corruption->hash, HASH_RECORDS_PER_SLICE);
+                 : mvcc_hash_slice(server->mvcc, &corruption->hash, COMPACTION_RECORDS_PER_SLICE);
     mvcc_release(server->mvcc);
     if (rc != 0) {
         server_fatal(server, "failed to read the key space", err_code_text(rc));
@@ -359,7 +361,8 @@ static void hash_some(void *ctx)
 void corruption_before_compaction(struct server *server, int64_t revision)
 {
     struct corruption *corruption = server->corruption;
-    if (corruption == NULL || !server->config->compact_hash_check || corruption->hashing ||
+    /* As etcd: while one runs, or was cut short by a stop, the next one's hash is not kept. */
+    if (corruption == NULL || corruption->hashing || mvcc_compacting(server->mvcc) ||
         revision <= 0 || mvcc_hash_begin(server->mvcc, revision, &corruption->hash) != 0) {
         return;
     }

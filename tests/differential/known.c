@@ -18,6 +18,11 @@ static bool starts(const char *text, const char *with)
     return strncmp(text, with, strlen(with)) == 0;
 }
 
+static bool has_no_hash_at_compacted(const struct op *op, const char *ours, const char *theirs)
+{
+    return op->kind == OP_HASH && starts(ours, "{") && strcmp(theirs, IS_COMPACTED) == 0;
+}
+
 /* The number behind " NAME: "; 0: it is not there. */
 static long long number_of(const char *text, const char *name)
 {
@@ -25,24 +30,16 @@ static long long number_of(const char *text, const char *name)
     return at == NULL ? 0 : strtoll(at + strlen(name), NULL, 10);
 }
 
-/* Ours was asked for just the revision that it has compacted to. */
-static bool is_hash_at_compacted(const struct op *op, const char *ours)
+/* One has the compaction's own hash, the other one's compaction still runs: it gives a hash of what
+ * is there. etcd keeps none, too, when the compaction before was not through. */
+static bool is_being_compacted(const struct op *op, const char *ours, const char *theirs)
 {
-    long long compacted = number_of(ours, "compact_revision: ");
-    return op->kind == OP_HASH && compacted > 0 && compacted == number_of(ours, "hash_revision: ");
-}
-
-/* For a compacted revision an answer from before the compaction, which says so itself. */
-static bool remembers_the_hash(const struct op *op, const char *ours, const char *theirs)
-{
-    return op->kind == OP_HASH && starts(theirs, "{") &&
-           (strcmp(ours, IS_COMPACTED) == 0 ||
-            number_of(theirs, "compact_revision: ") < number_of(ours, "compact_revision: "));
-}
-
-static bool has_no_hash_at_compacted(const struct op *op, const char *ours, const char *theirs)
-{
-    return is_hash_at_compacted(op, ours) && strcmp(theirs, IS_COMPACTED) == 0;
+    long long revision = number_of(ours, "hash_revision: ");
+    long long our_compacted = number_of(ours, "compact_revision: ");
+    long long their_compacted = number_of(theirs, "compact_revision: ");
+    return op->kind == OP_HASH && starts(ours, "{") && starts(theirs, "{") &&
+           revision == number_of(theirs, "hash_revision: ") && our_compacted != their_compacted &&
+           (our_compacted == revision || their_compacted == revision);
 }
 
 /* ---- access control ---- */
@@ -119,9 +116,8 @@ static bool has_no_list(const struct op *op, const char *ours, const char *their
 }
 
 static const struct known OF_36[] = {
-    {"HashKV at a compacted revision",
-     "etcd keeps in memory what the compaction computed on its way, from before it",
-     remembers_the_hash, false},
+    {"HashKV at the compacted revision, while the compaction runs",
+     "the compaction's hash comes at its end", is_being_compacted, true},
     {"reads of leases, members and watches without rights", "asked since its fixes of 2026",
      is_asked_since_fixes, false},
     {"List of the health service", "it came to etcd with a later patch release", has_no_list,
@@ -193,8 +189,8 @@ static bool has_no_root_keys(const struct op *op, const char *ours, const char *
 
 static const struct known OF_34[] = {
     {"HashKV without hash_revision", "the field came with 3.6", has_no_hash_revision, false},
-    {"HashKV at the compacted revision", "3.4 answers only above it", has_no_hash_at_compacted,
-     false},
+    {"HashKV at the compacted revision", "3.4 answers only above the newest one, and keeps none",
+     has_no_hash_at_compacted, false},
     {"a Txn with several mistakes names another one", "3.4 checks all puts before all ranges",
      tells_the_put_first, false},
     {"Alarm without a header", "3.4 leaves it out", has_no_header, false},
