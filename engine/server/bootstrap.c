@@ -510,7 +510,10 @@ static void relearn_members(struct server *server)
 
 int bootstrap(struct server *server, struct err *err)
 {
-    int rc = datadir_make(server->disk, server->snap_dir, err);
+    int rc = lmdb_store_check(server->store_dir, err); /* before anything is written */
+    if (rc == 0) {
+        rc = datadir_make(server->disk, server->snap_dir, err);
+    }
     if (rc == 0 && *server->config->wal_dir != '\0') {
         rc = datadir_make(server->disk, server->config->wal_dir, err);
     }

@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <lmdb.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -32,6 +33,10 @@
 /* An empty database of that name says that values have their sums; files that were made before
  * there were any go on without. */
 #define SUMS_NAME "checksums"
+/* A table with one record: the format, u64 big-endian. A file without it is of format 1. */
+#define FORMAT_TABLE "format"
+#define FORMAT_KEY   "version"
+#define OWN_TABLES   2u
 
 /* One opened file and the count of those who use it: the store itself and its views. */
 struct environment {
@@ -101,6 +106,59 @@ static int sync_path(const char *path, int flags)
 
 /* ---- environments ---- */
 
+static int write_format(MDB_txn *txn)
+{
+    MDB_dbi table;
+    uint8_t number[8];
+    MDB_val key = {strlen(FORMAT_KEY), (void *)(uintptr_t)FORMAT_KEY};
+    MDB_val value = {sizeof(number), number};
+    put_be64(number, LMDB_STORE_FORMAT);
+    int rc = mdb_dbi_open(txn, FORMAT_TABLE, MDB_CREATE, &table);
+    return rc == 0 ? mdb_put(txn, table, &key, &value, 0) : rc;
+}
+
+static int read_format(MDB_txn *txn, uint64_t *out_format)
+{
+    MDB_dbi table;
+    MDB_val key = {strlen(FORMAT_KEY), (void *)(uintptr_t)FORMAT_KEY};
+    MDB_val value;
+    int rc = mdb_dbi_open(txn, FORMAT_TABLE, 0, &table);
+    rc = rc == 0 ? mdb_get(txn, table, &key, &value) : rc;
+    if (rc == 0) {
+        *out_format = value.mv_size == 8 ? get_be64(value.mv_data) : UINT64_MAX;
+    }
+    return rc;
+}
+
+int lmdb_store_check(const char *dir, struct err *err)
+{
+    char *path = str_printf("%s/%s", dir, LMDB_STORE_FILE);
+    MDB_env *env = NULL;
+    MDB_txn *txn = NULL;
+    uint64_t format = 0;
+    int rc = access(path, R_OK) == 0 ? mdb_env_create(&env) : ENOENT;
+    rc = rc == 0 ? mdb_env_set_maxdbs(env, 1) : rc;
+    rc = rc == 0 ? mdb_env_open(env, path, MDB_NOSUBDIR | MDB_RDONLY | MDB_NOLOCK, FILE_MODE) : rc;
+    rc = rc == 0 ? mdb_txn_begin(env, NULL, MDB_RDONLY, &txn) : rc;
+    rc = rc == 0 ? read_format(txn, &format) : rc;
+    if (txn != NULL) {
+        mdb_txn_abort(txn);
+    }
+    if (env != NULL) {
+        mdb_env_close(env);
+    }
+    rc = rc == 0 && format > LMDB_STORE_FORMAT
+             ? err_set(err, E_UNSUPPORTED,
+                       "%s is of format %" PRIu64
+                       ", which a newer release made; this one reads up to %u. Nothing was "
+                       "changed: start the newer release again, or remove this member and add it "
+                       "with an empty data directory",
+                       path, format, LMDB_STORE_FORMAT)
+             : 0;
+    mem_free(path);
+    return rc;
+}
+
 /* A file without tables is new. */
 static int open_sums(MDB_txn *txn, struct environment *environment)
 {
@@ -109,6 +167,7 @@ static int open_sums(MDB_txn *txn, struct environment *environment)
     if (rc == MDB_NOTFOUND && mdb_dbi_open(txn, store_table_name(STORE_KEY), 0,
                                            &environment->tables[STORE_KEY]) == MDB_NOTFOUND) {
         rc = mdb_dbi_open(txn, SUMS_NAME, MDB_CREATE, &sums);
+        rc = rc == 0 ? write_format(txn) : rc;
     }
     environment->has_sums = rc == 0;
     return rc == MDB_NOTFOUND ? 0 : rc;
@@ -146,7 +205,7 @@ static int environment_open(const char *path, uint64_t map_bytes, struct environ
     size_t map_size = ((size_t)map_bytes + page - 1) / page * page;
     rc = mdb_env_set_mapsize(environment->env, map_size);
     if (rc == 0) {
-        rc = mdb_env_set_maxdbs(environment->env, STORE_TABLE_COUNT + 1);
+        rc = mdb_env_set_maxdbs(environment->env, STORE_TABLE_COUNT + OWN_TABLES);
     }
     if (rc == 0) {
         rc = mdb_env_set_maxreaders(environment->env, READERS_MAX);

@@ -3,9 +3,9 @@
  * The store seam on LMDB: one file, member/quorate.lmdb, one named database per table. A commit is
  * one synced transaction; a crash at any moment leaves the state of the last commit that returned,
  * or of the one that was running, whole. Commits come from the store thread; views may be used from
- * any one thread each meanwhile. Each value carries a checksum: a record that rotted is E_CORRUPT to
- * whoever reads it, never given as if it were right. After a failed commit the store refuses all further ones: the
- * member must stop.
+ * any one thread each meanwhile. Each value carries a checksum: a record that rotted is E_CORRUPT
+ * to whoever reads it, never given as if it were right. After a failed commit the store refuses all
+ * further ones: the member must stop.
  */
 #ifndef ENGINE_STORE_LMDB_STORE_H
 #define ENGINE_STORE_LMDB_STORE_H
@@ -16,6 +16,16 @@
 #define LMDB_STORE_NEW  ".new" /* behind that name while the file is made */
 
 struct lmdb_store; /* opaque */
+
+/* What this release writes, and the newest that it reads; docs/formats/store.md has the list. */
+#define LMDB_STORE_FORMAT 1u
+
+/*
+ * Before anything else is done with a data directory: E_UNSUPPORTED when dir/quorate.lmdb is of a
+ * format that a newer release made. Writes nothing. 0 also when there is no such file, or when it
+ * cannot be read: opening it will say why.
+ */
+BASE_MUST_CHECK int lmdb_store_check(const char *dir, struct err *err);
 
 /* Opens or makes dir/quorate.lmdb (dir exists, mode of the file 0600). map_bytes is the most the
  * file may grow to: quota plus slack, so that deletes work when the quota is used up. Gives

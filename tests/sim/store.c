@@ -507,6 +507,13 @@ static struct lmdb_store *store_new(struct sim_disk *disk, const char *dir, uint
     return store;
 }
 
+int lmdb_store_check(const char *dir, struct err *err)
+{
+    (void)dir;
+    (void)err;
+    return 0; /* no release but this one has ever run here */
+}
+
 int lmdb_store_open(const char *dir, uint64_t map_bytes, struct lmdb_store **out_store,
                     struct err *err)
 {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Whole servers in this process: they start, stop and fail to start without leaving anything. */
 #include <arpa/inet.h>
+#include <lmdb.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -17,6 +18,7 @@
 #include <cmocka.h>
 
 #include "base/alloc.h"
+#include "base/bytes.h"
 #include "base/log.h"
 #include "engine/server/config.h"
 #include "engine/server/server.h"
@@ -292,6 +294,69 @@ static void a_store_that_was_lost_is_named(void **state)
     life_free(life);
 }
 
+/* ---- releases ---- */
+
+/* Each file's name and checksum. */
+static char *digest_of(const char *dir)
+{
+    char *command =
+        str_printf("cd '%s' && find . | sort | while read f; do echo \"$f\" $(test -f \"$f\" && "
+                   "sha256sum < \"$f\"); done",
+                   dir);
+    char *text = mem_zalloc(65536);
+    FILE *out = popen(command, "r");
+    assert_non_null(out);
+    size_t size = fread(text, 1, 65535, out);
+    assert_true(size > 0);
+    assert_int_equal(pclose(out), 0);
+    mem_free(command);
+    return text;
+}
+
+static void set_format(const struct life *life, uint64_t number)
+{
+    char *path = str_printf("%s/m1/member/store/quorate.lmdb", life->dir);
+    uint8_t bytes[8];
+    MDB_env *env;
+    MDB_txn *txn;
+    MDB_dbi table;
+    char name[] = "version";
+    MDB_val key = {strlen(name), name};
+    MDB_val value = {sizeof(bytes), bytes};
+    put_be64(bytes, number);
+    assert_int_equal(mdb_env_create(&env), 0);
+    assert_int_equal(mdb_env_set_maxdbs(env, 1), 0);
+    assert_int_equal(mdb_env_open(env, path, MDB_NOSUBDIR, 0600), 0);
+    assert_int_equal(mdb_txn_begin(env, NULL, 0, &txn), 0);
+    assert_int_equal(mdb_dbi_open(txn, "format", MDB_CREATE, &table), 0);
+    assert_int_equal(mdb_put(txn, table, &key, &value, 0), 0);
+    assert_int_equal(mdb_txn_commit(txn), 0);
+    mdb_env_close(env);
+    mem_free(path);
+}
+
+static void a_store_of_a_newer_release_is_refused_and_nothing_is_changed(void **state)
+{
+    (void)state;
+    struct life *life = life_new();
+    life_start(life, NULL);
+    life_until_healthy(life);
+    life_stop(life);
+    set_format(life, 2);
+    char *before = digest_of(life->dir);
+    expect_failure(life, NULL,
+                   "is of format 2, which a newer release made; this one reads up to 1");
+    char *after = digest_of(life->dir);
+    assert_string_equal(before, after);
+    set_format(life, 1);
+    life_start(life, NULL);
+    life_until_healthy(life);
+    life_stop(life);
+    mem_free(before);
+    mem_free(after);
+    life_free(life);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -303,6 +368,7 @@ int main(void)
         cmocka_unit_test(a_cluster_to_join_that_nobody_answers_for_is_named),
         cmocka_unit_test(a_data_directory_that_cannot_be_made_is_named),
         cmocka_unit_test(a_store_that_was_lost_is_named),
+        cmocka_unit_test(a_store_of_a_newer_release_is_refused_and_nothing_is_changed),
     };
     sigset_t set;
     sigemptyset(&set);
