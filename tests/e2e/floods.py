@@ -10,6 +10,7 @@ is served, memory stays within a bound, and who broke a rule is disconnected.
 import json
 import os
 import random
+import shutil
 import socket
 import ssl
 import struct
@@ -579,6 +580,7 @@ def main():
                 alone = h2raw.Probe(member.client, max(1, min(seconds, 5)), 100, cafile).result()
                 run_flood(suite, flood, seconds, judge, member, cafile, alone, rows)
                 suite.stop_all()
+                shutil.rmtree(member.data, ignore_errors=True)
     finally:
         suite.stop_all()
     if path:
