@@ -41,6 +41,9 @@ BASE_MUST_CHECK int pbjson_read(const ProtobufCMessageDescriptor *descriptor, st
 /* Appends message as compact JSON; 0, or E_TOO_BIG past out's limit. */
 int pbjson_write(const ProtobufCMessage *message, struct buf *out);
 
+/* The bytes of one value in a message's struct. */
+size_t pbjson_element_size(ProtobufCType type);
+
 /*
  * Finds values in a stream of JSON texts as its bytes arrive. Start with zeros; feed the bytes that
  * are new. Gives the size of the first whole value (leading space included), 0 while it is not

@@ -77,34 +77,12 @@ static bool is_skipped(struct reader *reader)
     return reader->skipping > 0 || (reader->depth > 0 && top(reader)->field == NULL);
 }
 
-static size_t element_size(ProtobufCType type)
-{
-    switch (type) {
-    case PROTOBUF_C_TYPE_INT64:
-    case PROTOBUF_C_TYPE_SINT64:
-    case PROTOBUF_C_TYPE_SFIXED64:
-    case PROTOBUF_C_TYPE_UINT64:
-    case PROTOBUF_C_TYPE_FIXED64:
-    case PROTOBUF_C_TYPE_DOUBLE:
-        return 8;
-    case PROTOBUF_C_TYPE_BOOL:
-        return sizeof(protobuf_c_boolean);
-    case PROTOBUF_C_TYPE_STRING:
-    case PROTOBUF_C_TYPE_MESSAGE:
-        return sizeof(void *);
-    case PROTOBUF_C_TYPE_BYTES:
-        return sizeof(ProtobufCBinaryData);
-    default:
-        return 4;
-    }
-}
-
 /* A place for one more element of a repeated field; NULL past the arena's limit. */
 static void *array_grow(struct reader *reader, uint8_t *base, const ProtobufCFieldDescriptor *field)
 {
     size_t *count = (size_t *)(void *)(base + field->quantifier_offset);
     uint8_t **items = (uint8_t **)(void *)(base + field->offset);
-    size_t size = element_size(field->type);
+    size_t size = pbjson_element_size(field->type);
     bool full = *count == 0 || (*count >= ARRAY_FIRST && (*count & (*count - 1)) == 0);
     if (full) {
         size_t room = *count == 0 ? ARRAY_FIRST : *count * 2;

@@ -73,7 +73,7 @@ static void write_value(struct buf *out, const ProtobufCFieldDescriptor *field, 
     }
 }
 
-static size_t size_of_type(ProtobufCType type)
+size_t pbjson_element_size(ProtobufCType type)
 {
     switch (type) {
     case PROTOBUF_C_TYPE_INT64:
@@ -108,7 +108,7 @@ static bool is_zero(const ProtobufCFieldDescriptor *field, const void *place)
     case PROTOBUF_C_TYPE_MESSAGE:
         return *(ProtobufCMessage *const *)place == NULL;
     default:
-        return memcmp(place, zeros, size_of_type(field->type)) == 0;
+        return memcmp(place, zeros, pbjson_element_size(field->type)) == 0;
     }
 }
 
@@ -136,7 +136,7 @@ static void write_repeated(struct buf *out, const ProtobufCMessage *message,
     const uint8_t *base = (const uint8_t *)message;
     size_t count = *(const size_t *)(const void *)(base + field->quantifier_offset);
     const uint8_t *items = *(uint8_t *const *)(const void *)(base + field->offset);
-    size_t size = size_of_type(field->type);
+    size_t size = pbjson_element_size(field->type);
     buf_append_byte(out, '[');
     for (size_t i = 0; i < count; i++) {
         if (i > 0) {

@@ -101,6 +101,15 @@ static enum etcd_error apply_role_get(struct server *server, const char *name, s
     return ETCD_OK;
 }
 
+/* A name as text. */
+static char *copy_name(struct arena *arena, ProtobufCBinaryData name)
+{
+    struct bytes bytes = proto_bytes(name);
+    char *text = arena_zalloc(arena, bytes.size + 1);
+    memcpy(text, bytes.data, bytes.size);
+    return text;
+}
+
 static void apply_user_list(struct server *server, struct buf *body)
 {
     Etcdserverpb__AuthUserListResponse response = ETCDSERVERPB__AUTH_USER_LIST_RESPONSE__INIT;
@@ -109,9 +118,7 @@ static void apply_user_list(struct server *server, struct buf *body)
     response.n_users = auth_user_count(server->auth);
     response.users = arena_zalloc(&arena, (response.n_users + 1) * sizeof(char *));
     for (size_t i = 0; i < response.n_users; i++) {
-        struct bytes name = proto_bytes(auth_user_at(server->auth, i)->name);
-        response.users[i] = arena_zalloc(&arena, name.size + 1);
-        memcpy(response.users[i], name.data, name.size);
+        response.users[i] = copy_name(&arena, auth_user_at(server->auth, i)->name);
     }
     pack(&response.base, body);
     arena_free(&arena);
@@ -125,9 +132,7 @@ static void apply_role_list(struct server *server, struct buf *body)
     response.n_roles = auth_role_count(server->auth);
     response.roles = arena_zalloc(&arena, (response.n_roles + 1) * sizeof(char *));
     for (size_t i = 0; i < response.n_roles; i++) {
-        struct bytes name = proto_bytes(auth_role_at(server->auth, i)->name);
-        response.roles[i] = arena_zalloc(&arena, name.size + 1);
-        memcpy(response.roles[i], name.data, name.size);
+        response.roles[i] = copy_name(&arena, auth_role_at(server->auth, i)->name);
     }
     pack(&response.base, body);
     arena_free(&arena);

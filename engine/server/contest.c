@@ -411,3 +411,26 @@ void contest_drained(struct server *server, uint64_t handle, size_t bytes)
         }
     }
 }
+
+/* ---- the beginning ---- */
+
+static void enter_with_lease(struct contest *contest, enum etcd_error error,
+                             const ProtobufCMessage *answer)
+{
+    Etcdserverpb__PutRequest put;
+    Etcdserverpb__RangeRequest get;
+    Etcdserverpb__RequestOp ops[2];
+    (void)error;
+    (void)answer;
+    contest_set_key(contest);
+    contest_put_op(contest, &put, &ops[0]);
+    contest_get_op(contest, &get, &ops[1]);
+    contest->creates_key = true;
+    contest_ask_if(contest, 0, &ops[0], &ops[1], contest->entered);
+}
+
+void contest_enter(struct contest *contest, int64_t lease, contest_fn next)
+{
+    contest->entered = next;
+    contest_take_lease(contest, lease, enter_with_lease);
+}

@@ -26,7 +26,8 @@ struct contest {
     struct request *request;  /* the client's */
     struct request *question; /* that runs; NULL: none */
     contest_fn next;
-    contest_fn after; /* the step behind several questions */
+    contest_fn after;   /* the step behind several questions */
+    contest_fn entered; /* the step behind contest_enter */
     const ProtobufCMessageDescriptor *expected;
     struct arena arena; /* of what follows, but for observed_key */
     bool canceled;      /* the client has gone */
@@ -59,6 +60,12 @@ void contest_fail_text(struct contest *contest, const char *text);
 /* Gives the contest its lease: one of 60 seconds is granted for 0, as etcd does. next gets no
  * answer. */
 void contest_take_lease(struct contest *contest, int64_t lease, contest_fn next);
+
+/*
+ * The beginning of both: takes the lease, and puts the contest's key with it unless it is there
+ * already; next gets the TxnResponse.
+ */
+void contest_enter(struct contest *contest, int64_t lease, contest_fn next);
 
 /* Sets key to the name with the lease's number behind it. */
 void contest_set_key(struct contest *contest);

@@ -140,12 +140,17 @@ static struct persist_job *persist_job_new(struct server *server,
     return job;
 }
 
+static void persist_start(struct server *server, struct persist_job *job)
+{
+    disk_watch_flush_begins(server);
+    loop_post(server->wal_worker.loop, wal_collect, job);
+}
+
 static void persist(struct server *server, const struct raft_effects *effects)
 {
     struct persist_job *job = persist_job_new(server, effects);
     if (!server->installing) {
-        disk_watch_flush_begins(server);
-        loop_post(server->wal_worker.loop, wal_collect, job);
+        persist_start(server, job);
         return;
     }
     /* The log may speak of what follows a snapshot only once the snapshot is recorded in it. */
@@ -163,26 +168,25 @@ void persist_after_install(struct server *server)
     while (server->persist_later != NULL) {
         struct persist_job *job = server->persist_later;
         server->persist_later = job->next;
-        disk_watch_flush_begins(server);
-        loop_post(server->wal_worker.loop, wal_collect, job);
+        persist_start(server, job);
     }
     server->persist_later_last = NULL;
 }
 
+static void drop_jobs(struct persist_job **first, struct persist_job **last)
+{
+    while (*first != NULL) {
+        struct persist_job *job = *first;
+        *first = job->next;
+        persist_job_free(job);
+    }
+    *last = NULL;
+}
+
 void persist_drop(struct server *server)
 {
-    while (server->persist_later != NULL) {
-        struct persist_job *job = server->persist_later;
-        server->persist_later = job->next;
-        persist_job_free(job);
-    }
-    server->persist_later_last = NULL;
-    while (server->wal_jobs != NULL) { /* came with the end */
-        struct persist_job *job = server->wal_jobs;
-        server->wal_jobs = job->next;
-        persist_job_free(job);
-    }
-    server->wal_jobs_last = NULL;
+    drop_jobs(&server->persist_later, &server->persist_later_last);
+    drop_jobs(&server->wal_jobs, &server->wal_jobs_last); /* came with the end */
 }
 
 /* ---- applying ---- */

@@ -103,11 +103,16 @@ static bool must_refuse(struct server *server, struct request *request)
 
 /* Gives the payload to Raft; without a leader the request waits for one, and a change of the
  * membership for the end of the one before it, which would make an empty entry of it. */
-static void propose_now(struct server *server, struct request *request)
+static bool leads(const struct server *server)
 {
     struct raft_status status;
     raft_status(server->raft, &status);
-    if (request->must_lead && status.role != RAFT_LEADER) {
+    return status.role == RAFT_LEADER;
+}
+
+static void propose_now(struct server *server, struct request *request)
+{
+    if (request->must_lead && !leads(server)) {
         request_fail(server, request, ETCD_ERR_LEASE_NOT_PRIMARY);
         return;
     }

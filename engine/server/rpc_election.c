@@ -74,27 +74,13 @@ static void on_entered(struct contest *contest, enum etcd_error error,
     contest_wait_for_older(contest, on_elected);
 }
 
-static void on_lease(struct contest *contest, enum etcd_error error, const ProtobufCMessage *answer)
-{
-    Etcdserverpb__PutRequest put;
-    Etcdserverpb__RangeRequest get;
-    Etcdserverpb__RequestOp ops[2];
-    (void)error;
-    (void)answer;
-    contest_set_key(contest);
-    contest_put_op(contest, &put, &ops[0]);
-    contest_get_op(contest, &get, &ops[1]);
-    contest->creates_key = true;
-    contest_ask_if(contest, 0, &ops[0], &ops[1], on_entered);
-}
-
 void rpc_campaign(struct server *server, struct request *request)
 {
     const V3electionpb__CampaignRequest *asked =
         (const V3electionpb__CampaignRequest *)request->message;
     struct contest *contest = contest_new(server, request, proto_bytes(asked->name));
     contest->value = proto_bytes(asked->value);
-    contest_take_lease(contest, asked->lease, on_lease);
+    contest_enter(contest, asked->lease, on_entered);
 }
 
 /* ---- Proclaim and Resign: for those who were elected ---- */
