@@ -15,7 +15,7 @@ import tempfile
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 FLAGS = ["-std=gnu11", "-O1", "-g", "-w", "-D_GNU_SOURCE", "-I", ROOT,
          f'-DQUORATE_SOURCE_DIR="{ROOT}"']
-TESTS = ["update", "scenarios", "walk", "small_worlds"]
+TESTS = ["tls", "update", "scenarios", "walk", "small_worlds"]
 
 # name, then one or more of: file, text, replacement
 MUTANTS = [
@@ -100,6 +100,16 @@ MUTANTS = [
      "view->healthy_voter_count < view->voter_count",
      "view->healthy_voter_count < spec_quorum(view->voter_count)", "plan/update.c",
      "if (wait_for_running(pass)) {", "if (false) {"),
+    ("an authority takes over before all trust it", "model/certs.c",
+     "in->now_ms < settled_ms && in->now_ms < ca->not_after_ms", "false"),
+    ("the old authority goes while its certificates are shown", "model/certs.c",
+     "if (strcmp(leaf->issuer, authority->id) != 0) {", "if (false) {"),
+    ("a lost authority is made anew at once", "model/certs.c",
+     "in->facts->of[i].presence == CERTS_PRESENT) {", "false) {"),
+    ("somebody else's Secret is written", "model/certs.c", "} else if (fact->is_foreign) {", "} else if (false) {"),
+    ("certificates are renewed at their end", "model/certs.c",
+     "(fact->not_after_ms - fact->not_before_ms) / 3 * 2;", "(fact->not_after_ms - fact->not_before_ms);"),
+    ("the first start does not wait for certificates", "plan/certs.c", "due.is_ready ||", "true ||"),
     ("a refused spec is acted on", "plan/plan.c", "if (want->problem_count > 0) {", "if (false) {"),
 ]
 

@@ -16,7 +16,7 @@
 void world_use_tls(struct world *world)
 {
     world_set_spec(world, "tls",
-                   "{\"mode\":\"Auto\",\"leafLifetime\":\"2h\",\"settleTime\":\"1m\","
+                   "{\"mode\":\"Auto\",\"leafLifetime\":\"2h\",\"settleTime\":\"5m\","
                    "\"caLifetime\":\"10h\"}");
     for (int i = 0; i < CERTS_SECRET_COUNT; i++) {
         world->certs.of[i].presence = CERTS_ABSENT;
@@ -104,6 +104,9 @@ int world_act_certificate(struct world *world, const struct action *action)
     struct certs_fact *fact = &world->certs.of[task->secret];
     if (strcmp(fact->version, action->version) != 0) {
         return E_CONFLICT;
+    }
+    if (fact->is_foreign) {
+        fail_msg("Secret %s of somebody else is written", action->name);
     }
     if (task->secret <= CERTS_CLIENT_CA) {
         change_authority(world, task);

@@ -109,6 +109,27 @@ static void a_lost_authority_is_told_and_nothing_is_issued(void **state)
     world_free(&world);
 }
 
+static void a_secret_of_somebody_else_stays_and_is_told(void **state)
+{
+    (void)state;
+    struct world world;
+    world_init(&world, 11, 1);
+    world_use_tls(&world);
+    world.certs.of[CERTS_SERVER].presence = CERTS_PRESENT;
+    world.certs.of[CERTS_SERVER].is_foreign = true;
+
+    for (int i = 0; i < 10; i++) {
+        world_operate(&world, WORLD_NO_CRASH);
+        world_tick(&world, 1000);
+    }
+
+    assert_string_equal(world_condition(&world, "CertificatesValid", "reason"), "SecretNotOurs");
+    assert_non_null(
+        strstr(world_condition(&world, "CertificatesValid", "message"), "demo-server-tls"));
+    assert_int_equal(world.founded, 0);
+    world_free(&world);
+}
+
 static void an_operator_that_cannot_write_secrets_says_when_certificates_end(void **state)
 {
     (void)state;
@@ -137,6 +158,7 @@ int main(void)
         cmocka_unit_test(a_changed_tls_mode_is_refused_and_the_cluster_goes_on),
         cmocka_unit_test(plain_text_is_a_warning),
         cmocka_unit_test(a_lost_authority_is_told_and_nothing_is_issued),
+        cmocka_unit_test(a_secret_of_somebody_else_stays_and_is_told),
         cmocka_unit_test(an_operator_that_cannot_write_secrets_says_when_certificates_end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
