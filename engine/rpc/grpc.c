@@ -259,6 +259,9 @@ static void log_abuse(struct grpc_server *server, const char *address, const cha
 
 static void grpc_on_abuse(void *ctx, struct http2_session *session, const char *reason)
 {
+    if (strstr(reason, "GOAWAY: invalid last_stream_id") != NULL) {
+        return; /* so grpc-go's clients say good-bye */
+    }
     log_abuse(ctx, stream_peer_address(http2_session_stream(session)), reason);
 }
 

@@ -89,12 +89,15 @@ void deadlines_check(struct server *server)
     }
 }
 
+/* A member that has just started may be far behind: its first requests wait until it is not, as
+ * etcd's do, which serves nobody before. */
 static bool must_refuse(struct server *server, struct request *request)
 {
     struct raft_status status;
     raft_status(server->raft, &status);
-    if (status.commit_index > server->applied_index + APPLY_GAP_MAX ||
-        server->waiting_count >= WAITING_REQUESTS_MAX) {
+    bool lags = status.commit_index > server->applied_index + APPLY_GAP_MAX &&
+                atomic_load(&server->shared.ready);
+    if (lags || server->waiting_count >= WAITING_REQUESTS_MAX) {
         request_fail(server, request, ETCD_ERR_TOO_MANY_REQUESTS);
         return true;
     }

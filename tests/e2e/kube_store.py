@@ -101,15 +101,17 @@ def compaction(suite, plane, store):
     def compacted():
         return "compacted" in store.ctl("get", "x", f"--rev={old}").err
     suite.check("the API server compacts the store", wait_for(compacted, COMPACT_SECONDS * 6 + 10, 0.5))
-    status, body = plane.request("GET", f"{MAPS}?resourceVersion={old}&resourceVersionMatch=Exact")
-    suite.equal("a list at a compacted version is 410", (status, body["reason"]), (410, "Expired"))
+    exact = f"{MAPS}?resourceVersion={old}&resourceVersionMatch=Exact"  # it learns of a compaction from a watch
+    wait_for(lambda: plane.request("GET", exact)[0] == 410, 20, 0.2)
+    status, body = plane.request("GET", exact)
+    suite.equal("a list at a compacted version is 410", (status, body.get("reason")), (410, "Expired"))
     suite.check("the newest is served", plane.request("GET", MAPS)[0] == 200)
 
 
 def killed_under_load(suite, plane, what, kill, bring_back):
     watch = plane.watch(f"{MAPS}?watch=true&resourceVersion={plane.get(MAPS)['metadata']['resourceVersion']}")
     load = Load(plane, what.split()[-1])
-    time.sleep(2)
+    wait_for(lambda: len(load.acknowledged) > 50, 30)
     before = len(load.acknowledged)
     suite.check("there is load", before > 20, before)
     began = time.time()

@@ -16,7 +16,7 @@ import gotools  # noqa: E402  (first: it finds the programs)
 import quorate  # noqa: E402
 from controlplane import ControlPlane, Process  # noqa: E402
 from etcds import agree, leader_of  # noqa: E402
-from kubework import MAPS, Caller, Load, config_map, foreign_errors, in_parallel, store_errors  # noqa: E402
+from kubework import MAPS, Caller, Follower, Load, config_map, foreign_errors, in_parallel, store_errors  # noqa: E402
 from quorate import Suite, free_port, wait_for  # noqa: E402
 from tlsworld import Pki, TlsEtcd, TlsMember, found  # noqa: E402
 
@@ -135,8 +135,8 @@ def deleted(suite, caller, kind, watch, start):
     want = {"ADDED": count, "MODIFIED": HOT * STEPS + 1, "DELETED": count}
 
     def seen():
-        return {t: sum(e["type"] == t for e in list(watch.events)) for t in want}
-    wait_for(lambda: seen() == want, 30, 0.2)
+        return {t: sum(e["type"] == t for e in watch.seen()) for t in want}
+    wait_for(lambda: seen() == want, 60, 0.2)
     suite.equal(f"a watch of {kind} saw each", seen(), want)
     order = [int(e["object"]["metadata"]["resourceVersion"]) for e in watch.events]
     suite.check("in the order of revisions", order == sorted(order) and len(set(order)) == len(order)
@@ -147,8 +147,7 @@ def two_thousand_objects(suite, plane, store):
     caller = Caller(plane)
     namespaces_and_definitions(suite, caller)
     starts = {kind: caller.get(path)["metadata"]["resourceVersion"] for kind, (path, _, _, _) in KINDS.items()}
-    watches = {kind: plane.watch(f"{path}?watch=true&resourceVersion={starts[kind]}")
-               for kind, (path, _, _, _) in KINDS.items()}
+    watches = {kind: Follower(plane, path, starts[kind]) for kind, (path, _, _, _) in KINDS.items()}
     for kind in KINDS:
         created_and_paged(suite, caller, kind)
         changed_by_rivals(suite, caller, kind)

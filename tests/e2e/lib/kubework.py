@@ -58,6 +58,32 @@ class Caller:
                 return pages, versions
 
 
+class Follower:
+    """A watch of a collection that goes on from its last event when the API server ends it, as it does at times: when a
+    definition has settled, those of its objects. seen() takes what has come."""
+
+    def __init__(self, plane, path, version):
+        self.plane, self.path, self.version, self.events = plane, path, version, []
+        self.open()
+
+    def open(self):
+        self.watch, self.taken = self.plane.watch(f"{self.path}?watch=true&resourceVersion={self.version}"), 0
+
+    def seen(self):
+        is_over = self.watch.ended  # before its events are taken: none comes afterwards
+        fresh = self.watch.events[self.taken:]
+        self.taken += len(fresh)
+        self.events += fresh
+        if fresh and fresh[-1]["type"] != "ERROR":
+            self.version = fresh[-1]["object"]["metadata"]["resourceVersion"]
+        if is_over:
+            self.open()
+        return self.events
+
+    def close(self):
+        self.watch.close()
+
+
 def store_errors(log):
     """The errors of gRPC in a log of the API server, as (code, text), with their counts."""
     found = re.findall(r"code = (\w+) desc = (.*?)(?:\\*\"|$)", log, re.MULTILINE)
