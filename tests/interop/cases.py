@@ -204,7 +204,7 @@ def keys_36():
         formats("downgrade", "validate", "3.5"), formats("downgrade", "validate", "3.4"), run("downgrade", "validate"),
         run("downgrade", "validate", "x"), run("downgrade", "validate", "3.5.1"), run("downgrade", "validate", "3.6"),
         formats("downgrade", "cancel"), run("downgrade", "enable"), run("downgrade", "enable", "3.4"),
-        run("downgrade", "enable", "bad"), formats("downgrade", "enable", "3.5"), run("downgrade", "enable", "3.5.0"),
+        run("downgrade", "enable", "bad"), run("downgrade", "enable", "3.5", "-w", "json"), run("downgrade", "enable", "3.5.0"),
         run("downgrade", "validate", "3.5"), run("endpoint", "status", "-w", "json"), run("downgrade", "cancel"),
         run("downgrade", "cancel"), run("downgrade", "cancel", "more"),
     ])
