@@ -100,7 +100,7 @@ void kv_range_forget(struct kv_range_job *job)
 void kv_range_end(const struct kv_env *env, struct kv_range_job *job)
 {
     kv_range_unpin(env, job);
-    buf_free(&job->next_key);
+    kv_range_forget(job);
 }
 
 void kv_range_append_tail(const struct kv_range_job *job, struct buf *out)

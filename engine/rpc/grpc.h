@@ -20,7 +20,7 @@
 #define GRPC_CONCURRENT_STREAMS_DEFAULT UINT32_MAX
 #define GRPC_RECEIVE_BYTES_DEFAULT      (32u * 1024u * 1024u)
 #define GRPC_RECEIVE_BYTES_SHARE        (1024u * 1024u)
-#define GRPC_STREAMS_MAX                8192u
+#define GRPC_STREAMS_MAX                6144u
 #define GRPC_ABUSES_LOGGED              10u
 #define GRPC_CALL_LOW_BYTES             (64u * 1024u)
 #define GRPC_PING_MIN_INTERVAL_MS       5000u

@@ -20,7 +20,7 @@
 #define HTTP2_CONNECTION_WINDOW_BYTES (16u * 1024u * 1024u)
 #define HTTP2_PREFIX_BYTES_MAX        16u
 #define HTTP2_STREAMS_MAX             16384u /* of one session, also where more were promised */
-#define HTTP2_STREAMS_SHARE           64u
+#define HTTP2_STREAMS_SHARE           32u
 #define HTTP2_HANDSHAKE_DEADLINE_MS   10000u
 
 enum http2_error {

@@ -518,7 +518,7 @@ def member_of(suite, tls):
         time.sleep(0.5)
     else:
         member.start()
-        h2raw.fill_keys(member.client, KEYS, VALUE_BYTES)
+        h2raw.fill_keys(member.client, KEYS, VALUE_BYTES, per_txn=10)
     return member, cafile
 
 
