@@ -125,9 +125,9 @@ def sorted_output(out, how, by):
         text = "\n".join(sorted(re.sub(r"127[.]0[.]0[.]1:\d+", "<a member>", line) for line in text.split("\n")))
     elif how in ("simple", "table"):
         lines = text.split("\n")
-        rows = [i for i, line in enumerate(lines) if re.match(r"(\| )?[0-9a-f]{12,16}[, ]", line)]
+        rows = [i for i, line in enumerate(lines) if re.match(r"(\| +)?[0-9a-f]{12,16}[, ]", line)]
         for i, line in zip(rows, sorted((lines[i] for i in rows), key=lambda line: re.sub(
-                r"[0-9a-f]{12,16}", "", line))):
+                r" *[0-9a-f]{12,16}", "", line))):
             lines[i] = line
         text = "\n".join(lines)
     elif how == "protobuf":
@@ -526,7 +526,7 @@ def access():
               run("get", "k/1", "--user=al:new"), formats("role", "delete", "rd", root), run("user", "list", root),
               formats("auth", "disable", root), run("get", "k/", "--prefix", "-w", "json"), run("user", "list"),
               run("get", "k/1", "--user=al:new"), run("auth", "disable")]
-    return Group("access", steps)
+    return Group("access", steps, flags={"bcrypt-cost": "4"})
 
 
 def snapshots(version):

@@ -102,6 +102,16 @@ class Side:
         self.names.id(said["header"]["cluster_id"], "<cluster>")
         if len(self.members) > 1:
             self.lead(self.members[0])
+            self.settle()
+
+    def settle(self):
+        """Members of etcd 3.6 find the version of their stores some seconds after they have started."""
+        def is_settled():
+            states = [json.loads(quorate.http("POST", m.client + "/v3/maintenance/status", "{}")[1])
+                      for m in self.members]
+            return all(not s["version"].startswith("3.6.") or s.get("storageVersion") == "3.6.0" for s in states)
+        if not quorate.wait_for(is_settled, WAIT_SECONDS_MAX, 0.2):
+            raise RuntimeError("the version of a store is not decided")
 
     def lead(self, member):
         """Makes it the leader."""
@@ -123,7 +133,8 @@ class Side:
 
     def command(self, step):
         at = ",".join(self.vars[name] for name in step.at.split(",")) if step.at else None
-        return [self.binary] + ([f"--endpoints={at}"] if at else []) + [self.fill(arg) for arg in step.args]
+        # A busy machine may take longer than the usual five seconds.
+        return [self.binary, "--command-timeout=40s"] + ([f"--endpoints={at}"] if at else []) + [self.fill(arg) for arg in step.args]
 
     def once(self, step):
         # An empty text is an end of file at once, as /dev/null is.
