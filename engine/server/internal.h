@@ -64,11 +64,11 @@
 /* Answers in memory that clients have not taken, all together. Beyond it a connection that holds
  * more than its share is answered no further until it takes what waits for it; who reads what it
  * asked for does not notice. */
-#define ANSWERS_BYTES_MAX   (12u * 1024u * 1024u)
+#define ANSWERS_BYTES_MAX   (8u * 1024u * 1024u)
 #define ANSWERS_BYTES_SHARE (16u * 1024u)
 /* The same for requests that were taken and are not answered: beyond it, or of one connection, its
  * next ones are not read. REQUEST_BYTES is what each costs besides its message. */
-#define REQUESTS_BYTES_MAX        (12u * 1024u * 1024u)
+#define REQUESTS_BYTES_MAX        (10u * 1024u * 1024u)
 #define REQUESTS_BYTES_SHARE      (64u * 1024u)
 #define REQUESTS_BYTES_PER_CLIENT (8u * 1024u * 1024u)
 #define REQUEST_BYTES             3072u
