@@ -396,6 +396,8 @@ static void restore_some(struct rng *rng)
     if (rng_below(rng, 2) == 0 && nemesis_take_saved(&saved)) {
         sim_note("fault: %s", fault_name(FAULT_RESTORE));
         nemesis_count(FAULT_RESTORE);
+        /* What clients of the old cluster have on the way must not reach the new one. */
+        sim_run_until(sim_now_ns() + 2 * SECOND, NULL, NULL);
         restore_world(&saved, &run.history, rng);
         buf_free(&saved.bytes);
     }
