@@ -23,7 +23,7 @@ from etcds import Etcd, program  # noqa: E402
 quorate.PORT_FIRST, quorate.PORT_LAST = 34500, 34999
 quorate._next_port = quorate.PORT_FIRST + (os.getpid() * 37) % (quorate.PORT_LAST - quorate.PORT_FIRST)
 PROGRAM = os.path.join(quorate.BIN, "differential")
-COUNTS = {"3.6": 100000, "3.4": 20000}
+COUNTS = {"3.6": 100000, "3.4": 30000}
 SHRINK_SECONDS = 120
 RUN_SECONDS_MAX = 1200
 
