@@ -232,6 +232,9 @@ void raft_apply_conf_change(struct raft *raft, const struct raft_conf_change *ch
     if (change != NULL) {
         conf_apply(raft, change);
         raft->conf_ahead = true;
+        /* A member that forgot in a power cut that this is committed would ask the former voters
+         * for votes, of whom one may be gone for good by then. */
+        raft->conf_unflushed = true;
         if (raft->role == RAFT_LEADER) {
             conf_changed_at_leader(raft);
         }

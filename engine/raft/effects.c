@@ -72,8 +72,8 @@ static void effects_persist(struct raft *raft, struct raft_effects *out)
     if (PLANT(vote_not_persisted)) {
         out->hard_state.vote = RAFT_NO_ID;
     }
-    out->hard_state_changed =
-        now.term != before->term || now.vote != before->vote || now.commit != before->commit;
+    out->hard_state_changed = now.term != before->term || now.vote != before->vote ||
+                              now.commit != before->commit || raft->conf_unflushed;
     if (PLANT(state_only_with_entries) && log->emitted == log->last_index) {
         out->hard_state_changed = false;
     }
@@ -100,6 +100,7 @@ static void effects_persist(struct raft *raft, struct raft_effects *out)
         (struct raft_ticket){.ticket = out->persist_ticket, .last_index = log->last_index};
     log->emitted = log->last_index;
     raft->emitted_hard_state = now;
+    raft->conf_unflushed = false;
 }
 
 /* Only what is committed and durable here: the state machine never runs ahead of the own log. */

@@ -68,7 +68,7 @@ struct raft_effects {
     /* To persist together in one flush, then call raft_persisted. has_persist false: nothing. */
     bool has_persist;
     bool hard_state_changed; /* term, vote or commit */
-    bool must_sync;          /* entries, term or vote changed; commit alone needs no flush */
+    bool must_sync; /* entries, term, vote or the configuration changed; commit alone needs none */
     struct raft_hard_state hard_state;
     const struct raft_entry *entries; /* replace everything from entries[0].index on */
     uint32_t entry_count;

@@ -91,7 +91,8 @@ struct raft {
     struct raft_log log;
     struct raft_progress members[RAFT_MEMBERS_MAX]; /* the configuration, ascending by id */
     uint32_t member_count;
-    bool conf_ahead; /* the configuration is newer than log.applied says */
+    bool conf_ahead;     /* the configuration is newer than log.applied says */
+    bool conf_unflushed; /* the commit index that made it is not yet on its way to the disk */
 
     uint64_t transfer_target;
     uint64_t pending_conf_index;

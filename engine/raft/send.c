@@ -56,7 +56,7 @@ void raft_send(struct raft *raft, struct raft_message *message)
 
 bool raft_must_persist(const struct raft *raft)
 {
-    return raft->term != raft->emitted_hard_state.term ||
+    return raft->conf_unflushed || raft->term != raft->emitted_hard_state.term ||
            raft->vote != raft->emitted_hard_state.vote ||
            raft->log.emitted < raft->log.last_index || raft->install_state == RAFT_INSTALL_WANTED;
 }

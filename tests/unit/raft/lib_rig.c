@@ -52,6 +52,9 @@ static void rig_take(struct rig *rig, const struct raft_effects *effects)
     }
     if (effects->has_persist) {
         rig->ticket = effects->persist_ticket;
+        if (effects->must_sync) {
+            rig->synced_commit = effects->hard_state.commit;
+        }
     }
     for (uint32_t i = 0; i < effects->committed_count; i++) {
         ASSERT(effects->committed[i].index == rig->applied + 1);

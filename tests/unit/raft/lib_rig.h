@@ -9,10 +9,11 @@
 
 struct rig {
     struct raft *raft;
-    uint64_t id;     /* 1, if not given */
-    bool hold_disk;  /* flushes do not end by themselves */
-    bool hold_apply; /* nothing is applied */
-    uint64_t ticket; /* of the last flush */
+    uint64_t id;            /* 1, if not given */
+    bool hold_disk;         /* flushes do not end by themselves */
+    bool hold_apply;        /* nothing is applied */
+    uint64_t ticket;        /* of the last flush */
+    uint64_t synced_commit; /* the commit index of the newest flush */
     struct raft_message sent[RIG_MESSAGES_MAX];
     uint32_t sent_count;
     uint64_t applied;

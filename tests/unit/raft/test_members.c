@@ -89,6 +89,22 @@ static void a_new_leader_takes_no_change_before_it_knows_its_predecessors(void *
     rig_free(rig);
 }
 
+/* After a power cut of all and the loss of one for good, the others must know who votes. */
+static void the_commit_index_of_a_change_is_flushed_and_others_are_not(void **state)
+{
+    (void)state;
+    struct rig *rig = rig_new(3, 4);
+    rig_append(rig, 1, 0, 0, 5, 0);
+    rig_append(rig, 1, 5, 1, 5, 4);
+    assert_int_equal(rig->applied, 4);
+    assert_int_equal(rig->synced_commit, 0);
+
+    rig_append(rig, 1, 5, 1, 5, 5);
+    rig_change(rig, RAFT_CONF_ADD_NODE, 4);
+    assert_int_equal(rig->synced_commit, 5);
+    rig_free(rig);
+}
+
 static void a_learner_is_promoted_by_adding_it(void **state)
 {
     (void)state;
@@ -381,6 +397,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_second_change_becomes_an_empty_entry),
         cmocka_unit_test(a_new_leader_takes_no_change_before_it_knows_its_predecessors),
+        cmocka_unit_test(the_commit_index_of_a_change_is_flushed_and_others_are_not),
         cmocka_unit_test(a_learner_is_promoted_by_adding_it),
         cmocka_unit_test(a_refused_change_changes_nothing),
         cmocka_unit_test(a_removal_commits_what_the_smaller_quorum_holds),
