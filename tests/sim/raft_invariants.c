@@ -531,6 +531,13 @@ static void life_begin(struct raft_invariants *inv, struct member *member,
     if (!is_first && inv->failure[0] == '\0') {
         check_restart(inv, member, &view->status);
     }
+    if (member->knows_hard_state) {
+        /* A member makes durable what it has read before it starts with it: also a vote whose flush
+         * failed, and of which nobody was told. */
+        member->hard_state = (struct raft_hard_state){.term = view->status.term,
+                                                      .vote = view->status.vote,
+                                                      .commit = view->status.commit_index};
+    }
     member->applied = view->status.applied_index;
 }
 

@@ -11,9 +11,7 @@ import sys
 import tempfile
 
 # Frozen: what a run has to show at least. Change them only upwards.
-WORLDS = 1399
-# Known and not understood yet (docs/reliability.md, "Open"): its world is left out, and has to come back.
-OPEN_SEED = 1244
+WORLDS = 1400
 FAULTS = 56000
 OF_EACH_KIND = 100
 OPERATIONS = 1360000
@@ -30,14 +28,12 @@ def check(behaviour, holds, detail=""):
 
 
 def worlds(sim):
-    outcomes, code = [], 0
-    for seeds in (f"1..{OPEN_SEED - 1}", f"{OPEN_SEED + 1}..{WORLDS + 1}"):
-        with tempfile.NamedTemporaryFile() as lines:
-            run = subprocess.run([sim, "--seeds", seeds, "--json", lines.name], capture_output=True, text=True, check=False)
-            print(run.stdout, end="")
-            print(run.stderr, end="")
-            code = code or run.returncode
-            outcomes += [json.loads(line) for line in open(lines.name, encoding="utf-8")]
+    with tempfile.NamedTemporaryFile() as lines:
+        run = subprocess.run([sim, "--seeds", f"1..{WORLDS}", "--json", lines.name], capture_output=True, text=True, check=False)
+        print(run.stdout, end="")
+        print(run.stderr, end="")
+        code = run.returncode
+        outcomes = [json.loads(line) for line in open(lines.name, encoding="utf-8")]
     kinds = {}
     for outcome in outcomes:
         for kind, count in outcome["faults"].items():

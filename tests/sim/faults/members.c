@@ -285,6 +285,16 @@ static void step_add(int slot, const Etcdserverpb__MemberListResponse *list)
     }
 }
 
+static bool somebody_is_abandoned(void)
+{
+    for (int slot = 0; slot < SIM_NODES_MAX; slot++) {
+        if (all.slots[slot].is_abandoned) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static void step_out(int slot, const Etcdserverpb__MemberListResponse *list)
 {
     struct member_slot *member = &all.slots[slot];
@@ -298,6 +308,9 @@ static void step_out(int slot, const Etcdserverpb__MemberListResponse *list)
     *member = (struct member_slot){.holds = holds, .goal = comes_back ? GOAL_ADD : GOAL_NONE};
     if (comes_back) {
         all.counts.replaced++;
+        if (somebody_is_abandoned()) {
+            give_up_addition(); /* refused as long as that one is listed: "unhealthy cluster" */
+        }
     } else {
         all.counts.removed++;
         change_is_over(slot, "it is no member any more");
