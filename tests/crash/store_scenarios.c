@@ -461,7 +461,7 @@ const struct scenario scenario_compaction = {
     .run = run_compaction,
     .check = check_compaction,
     .limits = {.singles = 6, .randoms = 8},
-    .distinct_min = 4200,
+    .distinct_min = 3800,
 };
 
 /* ---- defragment ---- */

@@ -333,6 +333,8 @@ def learner_beside_etcd(suite):
         learner = join(suite, kind, f"{prefix}l", members, "--learner")
         suite.check(f"a learner of {prefix} has caught up", wait_for(
             lambda: '"count"' in str(post(learner, "/v3/kv/range", {"key": b64("a"), "serializable": True})[1]).replace("'", '"'), 20))
+        suite.check(f"a learner of {prefix} tells the version of its storage, at some time", wait_for(
+            lambda: "storageVersion" in post(learner, "/v3/maintenance/status", {})[1], 30))
         answers = [(path, body, *map(bare, post(learner, f"/v3/{path}", body))) for path, body in CALLS]
         answers += [(path, http("GET", learner.client + path)[0]) for path in (
             "/health", "/health?serializable=true", "/livez", "/readyz", "/version", "/readyz/linearizable_read", "/readyz/is_learner")]

@@ -309,7 +309,9 @@ static void a_dead_member_and_a_frozen_one_cost_the_deadline_and_no_more(void **
     assert_string_equal(results[0].version, "");
     etcd_probe_free(done);
 
+    /* Told of when the last of its threads stands still. */
     kill(fixture->pids[2], SIGSTOP);
+    assert_int_equal(waitpid(fixture->pids[2], NULL, WUNTRACED), fixture->pids[2]);
     done = probe(fixture, 3, &results);
     assert_false(results[2].reachable);
     assert_false(results[2].has_members);
