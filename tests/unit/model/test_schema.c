@@ -59,7 +59,9 @@ static void the_defaults_of_the_schema_are_those_of_the_parser(void **state)
 static void every_sample_is_a_valid_spec(void **state)
 {
     (void)state;
-    static const char *const SAMPLES[] = {"crd/samples/demo.yaml", "crd/samples/single.yaml"};
+    static const char *const SAMPLES[] = {
+        "crd/samples/demo.yaml", "crd/samples/single.yaml", "crd/samples/production.yaml",
+        "crd/samples/given-certificates.yaml", "crd/samples/cert-manager.yaml"};
     for (size_t i = 0; i < ARRAY_COUNT(SAMPLES); i++) {
         struct json *sample = yaml_read(SAMPLES[i]);
         struct cluster_spec want;
