@@ -50,7 +50,7 @@ __attribute__((constructor)) static void plant_read(void)
     (void)signal(SIGABRT, on_abort);
 }
 END
-for source in base/{alloc,assert,buf,err,rng}.c tests/sim/raft_invariants.c tests/unit/raft/lib_*.c \
+for source in base/{alloc,assert,buf,err,rng,str}.c tests/sim/raft_invariants.c tests/unit/raft/lib_*.c \
     "$out/obj/plant_on.c"; do
     object="$out/obj/rest_$(basename "$source" .c).o"
     compile "$object" "$source" -Itests/unit/raft
