@@ -14,6 +14,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -358,6 +359,8 @@ def main():
     parser.add_argument("--list", action="store_true", help="the names of the groups")
     parser.add_argument("--show", action="store_true", help="what was compared")
     options = parser.parse_args()
+    # Shells start what runs in the background with SIGINT ignored, which commands would inherit: many end by it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     every = cases.groups(options.version)
     groups = [g for g in every if not options.groups or g.name in options.groups]
     if options.list:
