@@ -95,6 +95,9 @@ enum json_style { JSON_COMPACT, JSON_PRETTY };
 /* Appends the text of value. */
 void json_write(const struct json *value, enum json_style style, struct buf *out);
 
+/* True when data is UTF-8: what a JSON string may hold. A surrogate is none. */
+bool json_is_utf8(const void *data, size_t size);
+
 /* Appends text as a JSON string with its quotes; invalid UTF-8 becomes U+FFFD. */
 void json_write_string(const char *data, size_t size, struct buf *out);
 

@@ -32,6 +32,20 @@ size_t json_utf8_size(const uint8_t *data, size_t size)
     return code >= smallest[length] && code <= 0x10ffff && !surrogate ? length : 0;
 }
 
+bool json_is_utf8(const void *data, size_t size)
+{
+    const uint8_t *at = data;
+    while (size > 0) {
+        size_t length = json_utf8_size(at, size);
+        if (length == 0) {
+            return false;
+        }
+        at += length;
+        size -= length;
+    }
+    return true;
+}
+
 static void write_escape(uint8_t byte, struct buf *out)
 {
     static const char names[] = "\"\"\\\\\bb\ff\nn\rr\tt";

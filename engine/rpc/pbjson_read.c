@@ -10,6 +10,7 @@
 
 #include "base/assert.h"
 #include "base/base64.h"
+#include "base/json.h"
 #include "base/plant.h"
 #include "engine/rpc/pbjson.h"
 
@@ -311,6 +312,10 @@ static int store_string(struct reader *reader, const uint8_t *text, size_t size)
 {
     if (memchr(text, 0, size) != NULL) {
         return fail(reader, size + 2, "a NUL in string field %s", top(reader)->field->name);
+    }
+    if (!json_is_utf8(text, size)) { /* yajl makes three bytes of half a pair of surrogates */
+        return fail(reader, size + 2, "invalid escape code in string field %s",
+                    top(reader)->field->name);
     }
     char *copy = arena_alloc(reader->arena, size + 1);
     if (copy == NULL) {

@@ -225,6 +225,25 @@ static void bytes_are_base64_of_either_alphabet(void **state)
     }
 }
 
+static const char *version(const char *json)
+{
+    return read_as(&etcdserverpb__downgrade_request__descriptor, json, strlen(json));
+}
+
+static void half_a_pair_of_surrogates_is_no_text(void **state)
+{
+    (void)state;
+    assert_string_equal(version("{\"version\":\"\\ud83d\\ude00\"}"), "1204f09f9880");
+    static const char *const wrong[] = {"\\udc00", "\\udcccx", "\\udccc\\u1111", "\\ude00\\ud83d"};
+    for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+        char json[64];
+        snprintf(json, sizeof(json), "{\"version\":\"%s\"}", wrong[i]);
+        if (strstr(version(json), "invalid escape code") == NULL) {
+            fail_msg("%s is taken as %s", json, version(json));
+        }
+    }
+}
+
 static void null_is_absence_and_wrong_in_a_list(void **state)
 {
     (void)state;
@@ -331,6 +350,7 @@ int main(void)
         cmocka_unit_test(names_may_be_camel_case),
         cmocka_unit_test(numbers_may_be_strings_and_must_fit),
         cmocka_unit_test(bytes_are_base64_of_either_alphabet),
+        cmocka_unit_test(half_a_pair_of_surrogates_is_no_text),
         cmocka_unit_test(null_is_absence_and_wrong_in_a_list),
         cmocka_unit_test(a_field_stands_once_and_a_oneof_has_one),
         cmocka_unit_test(text_that_is_no_object_is_refused),
