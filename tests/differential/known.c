@@ -46,7 +46,8 @@ static bool is_being_compacted(const struct op *op, const char *ours, const char
 
 static bool is_refusal(const char *text)
 {
-    return strstr(text, "etcdserver: user name is empty") != NULL ||
+    return strstr(text, "code = PermissionDenied") != NULL || /* of a watch: long texts are cut */
+           strstr(text, "etcdserver: user name is empty") != NULL ||
            strstr(text, "etcdserver: invalid auth token") != NULL ||
            strstr(text, "etcdserver: permission denied") != NULL;
 }
