@@ -263,6 +263,10 @@ static int on_begin_headers(nghttp2_session *ng, const nghttp2_frame *frame, voi
     if (frame->headers.cat != NGHTTP2_HCAT_REQUEST) {
         return 0;
     }
+    if (session->is_drained) {
+        return 0; /* the GOAWAY on its way says that this one is not done: it may be sent elsewhere
+                   */
+    }
     if (session_has_too_many_streams(session)) {
         nghttp2_submit_rst_stream(ng, NGHTTP2_FLAG_NONE, frame->hd.stream_id, HTTP2_REFUSED_STREAM);
         if (session_is_flooded(session)) {
