@@ -258,30 +258,18 @@ static int save_store(struct offline *offline, uint64_t store_bytes)
 
 /* ---- both ---- */
 
-/* The size of a file; E_NOT_FOUND when there is none. */
-static int size_of(const struct disk_seam *disk, const char *path, uint64_t *out_bytes)
-{
-    struct disk_file *file;
-    int rc = disk->open(disk->ctx, path, DISK_READ, &file);
-    if (rc == 0) {
-        rc = disk->size(file, out_bytes);
-        disk->close(file);
-    }
-    return rc;
-}
-
 /* etcd's database, where there is one, is newer than any store of ours beside it. */
 static int save_newest(struct offline *offline)
 {
     uint64_t bytes = 0;
-    int rc = size_of(offline->disk, offline->db_path, &bytes);
+    int rc = disk_size_of(offline->disk, offline->db_path, &bytes);
     if (rc == 0) {
         return save_db(offline);
     }
     const char *path = offline->db_path;
     if (rc == E_NOT_FOUND) {
         path = offline->store_path;
-        rc = size_of(offline->disk, path, &bytes);
+        rc = disk_size_of(offline->disk, path, &bytes);
         if (rc == 0) {
             return save_store(offline, bytes);
         }

@@ -17,13 +17,8 @@
 static int check_sha(const char *path, bool *out_has, struct err *err)
 {
     uint64_t size = 0;
-    struct disk_file *file;
     const struct disk_seam *disk = disk_posix();
-    int rc = disk->open(disk->ctx, path, DISK_READ, &file);
-    if (rc == 0) {
-        rc = disk->size(file, &size);
-        disk->close(file);
-    }
+    int rc = disk_size_of(disk, path, &size);
     if (rc != 0) {
         return err_set(err, rc, "open %s: %s", path, err_code_text(rc));
     }

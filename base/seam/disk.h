@@ -46,4 +46,16 @@ struct disk_seam {
 /* The real file system. */
 const struct disk_seam *disk_posix(void);
 
+/* Gives the size of the file at path; E_NOT_FOUND when there is none. */
+static inline int disk_size_of(const struct disk_seam *disk, const char *path, uint64_t *out_bytes)
+{
+    struct disk_file *file;
+    int rc = disk->open(disk->ctx, path, DISK_READ, &file);
+    if (rc == 0) {
+        rc = disk->size(file, out_bytes);
+        disk->close(file);
+    }
+    return rc;
+}
+
 #endif

@@ -21,18 +21,6 @@ static char *db_path_of(const char *member_dir)
     return str_printf("%s/snap/" ADOPT_DB_NAME, member_dir);
 }
 
-/* E_NOT_FOUND: there is none. */
-static int size_of(const struct disk_seam *disk, const char *path, uint64_t *out_bytes)
-{
-    struct disk_file *file;
-    int rc = disk->open(disk->ctx, path, DISK_READ, &file);
-    if (rc == 0) {
-        rc = disk->size(file, out_bytes);
-        disk->close(file);
-    }
-    return rc;
-}
-
 static int check_room(const struct disk_seam *disk, const char *member_dir, uint64_t db_bytes,
                       struct err *err)
 {
@@ -194,7 +182,7 @@ int adopt_begin(const struct disk_seam *disk, const char *member_dir,
     char *db_path = db_path_of(member_dir);
     uint64_t db_bytes = 0;
     struct bolt_import found;
-    int rc = size_of(disk, db_path, &db_bytes);
+    int rc = disk_size_of(disk, db_path, &db_bytes);
     if (rc == E_NOT_FOUND) {
         mem_free(db_path);
         return 0;

@@ -224,13 +224,8 @@ static int check_wal_dir(struct restore *restore)
 static int check_hash(struct restore *restore)
 {
     const char *path = restore->options->snapshot_path;
-    struct disk_file *file;
     uint64_t size = 0;
-    int rc = restore->disk->open(restore->disk->ctx, path, DISK_READ, &file);
-    if (rc == 0) {
-        rc = restore->disk->size(file, &size);
-        restore->disk->close(file);
-    }
+    int rc = disk_size_of(restore->disk, path, &size);
     if (rc != 0) {
         return err_set(restore->err, rc, "open %s: %s", path, err_code_text(rc));
     }
