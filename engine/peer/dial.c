@@ -41,7 +41,7 @@ static bool dial_read(struct dial *dial)
         at += used;
         if (!beat &&
             message.type != RAFT_MSG_SNAP) { /* those come with a database, or not at all */
-            peer_stats_received(&dial->peer->stats, message.type, loop_clock_ns());
+            peer_stats_received(&dial->peer->stats, message.type);
             transport->config.on_message(transport->config.ctx, &message);
         }
         raft_message_clear(&message);

@@ -286,7 +286,7 @@ static void send_one(struct peer *peer, const struct raft_message *message)
 {
     enum stream_kind kind = message->type == RAFT_MSG_APP ? STREAM_MSGAPP : STREAM_MESSAGE;
     bool full;
-    peer_stats_sent(&peer->stats, message->type, loop_clock_ns());
+    peer_stats_sent(&peer->stats, message->type);
     if (stream_send(peer, kind, message, &full)) {
         return;
     }

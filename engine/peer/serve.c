@@ -222,7 +222,7 @@ static void serve_message(struct peer_transport *transport, struct http1_request
         struct peer *peer = peer_find(transport, message.from);
         if (peer != NULL) {
             peer_stat_add(&peer->stats, PEER_RECEIVED_BYTES, (int64_t)http1_body(request).size);
-            peer_stats_received(&peer->stats, message.type, loop_clock_ns());
+            peer_stats_received(&peer->stats, message.type);
         }
         transport->config.on_message(transport->config.ctx, &message);
         http1_respond(request, 204, NULL, (struct bytes){NULL, 0});

@@ -6,6 +6,7 @@
 #include <stdio.h>
 
 #include "base/defs.h"
+#include "base/net/loop.h"
 
 #define PREFIX         "etcd_network_"
 #define ASKED_MAX_NS   5000000000u /* an answer that has not come by then was lost */
@@ -127,18 +128,21 @@ void peer_stat_observe(struct peer_stats *stats, enum peer_stat stat, uint64_t n
     metric_observe(&stats->metrics[stat], ns);
 }
 
-void peer_stats_sent(struct peer_stats *stats, enum raft_message_type type, uint64_t now_ns)
+void peer_stats_sent(struct peer_stats *stats, enum raft_message_type type)
 {
-    if (type == RAFT_MSG_HEARTBEAT &&
-        (stats->asked_ns == 0 || now_ns - stats->asked_ns > ASKED_MAX_NS)) {
+    if (type != RAFT_MSG_HEARTBEAT) {
+        return;
+    }
+    uint64_t now_ns = loop_clock_ns();
+    if (stats->asked_ns == 0 || now_ns - stats->asked_ns > ASKED_MAX_NS) {
         stats->asked_ns = now_ns;
     }
 }
 
-void peer_stats_received(struct peer_stats *stats, enum raft_message_type type, uint64_t now_ns)
+void peer_stats_received(struct peer_stats *stats, enum raft_message_type type)
 {
     if (type == RAFT_MSG_HEARTBEAT_RESP && stats->asked_ns != 0) {
-        peer_stat_observe(stats, PEER_ROUND_TRIP_SECONDS, now_ns - stats->asked_ns);
+        peer_stat_observe(stats, PEER_ROUND_TRIP_SECONDS, loop_clock_ns() - stats->asked_ns);
         stats->asked_ns = 0;
     }
 }

@@ -43,7 +43,7 @@ void peer_stat_add(struct peer_stats *stats, enum peer_stat stat, int64_t delta)
 void peer_stat_observe(struct peer_stats *stats, enum peer_stat stat, uint64_t ns);
 
 /* A heartbeat and its answer are the round trip that is measured: nothing is sent for it. */
-void peer_stats_sent(struct peer_stats *stats, enum raft_message_type type, uint64_t now_ns);
-void peer_stats_received(struct peer_stats *stats, enum raft_message_type type, uint64_t now_ns);
+void peer_stats_sent(struct peer_stats *stats, enum raft_message_type type);
+void peer_stats_received(struct peer_stats *stats, enum raft_message_type type);
 
 #endif
