@@ -48,7 +48,7 @@ bool plan_update(struct pass *pass);
 
 /* The part of an update that may happen without a quorum: a Pod whose process does not run, made
  * from an earlier spec, is made again from this one. */
-void plan_update_idle(struct pass *pass);
+bool plan_update_idle(struct pass *pass);
 
 /* True when member runs the spec as it is now and does not serve, while others serve with an
  * earlier one: the spec is more likely to blame than the member. */

@@ -128,21 +128,33 @@ static bool wait_for_running(struct pass *pass)
     return true;
 }
 
+/* One operation at a time. */
+static bool may_update(const struct pass *pass)
+{
+    enum operation_type running = pass->out->operation.type;
+    return running == OPERATION_NONE || running == OPERATION_UPDATE;
+}
+
+bool plan_update_idle(struct pass *pass)
+{
+    const struct member_view *next = find_next(pass);
+    if (!may_update(pass) || next == NULL || !does_not_run(next)) {
+        return false;
+    }
+    end_pod(pass, next);
+    return true;
+}
+
 bool plan_update(struct pass *pass)
 {
     const struct view *view = pass->view;
-    enum operation_type running = pass->out->operation.type;
-    if (running != OPERATION_NONE && running != OPERATION_UPDATE) {
+    if (!may_update(pass)) {
         return false;
     }
+    if (plan_update_idle(pass) || wait_for_running(pass)) {
+        return true;
+    }
     const struct member_view *next = find_next(pass);
-    if (next != NULL && does_not_run(next)) {
-        end_pod(pass, next);
-        return true;
-    }
-    if (wait_for_running(pass)) {
-        return true;
-    }
     if (next == NULL) {
         return false;
     }
@@ -155,14 +167,4 @@ bool plan_update(struct pass *pass)
         end_pod(pass, next);
     }
     return true;
-}
-
-void plan_update_idle(struct pass *pass)
-{
-    const struct member_view *next = find_next(pass);
-    enum operation_type running = pass->out->operation.type;
-    if (next != NULL && does_not_run(next) &&
-        (running == OPERATION_NONE || running == OPERATION_UPDATE)) {
-        end_pod(pass, next);
-    }
 }
