@@ -116,6 +116,16 @@ static bool has_no_list(const struct op *op, const char *ours, const char *their
     return op->kind == OP_HEALTH_LIST && starts(ours, "{") && starts(theirs, "code 12: ");
 }
 
+/* clang-format off */
+#define OF_EACH_RELEASE                                                                            \
+    {"who asks and what is asked, both wrong", "one gate in front of all calls",                   \
+     names_the_asker_first, true},                                                                 \
+    {"a range whose end is not behind its start, without rights", "etcd's tree decides",           \
+     has_no_keys, true},                                                                           \
+    {"the order of a role's keys that are equal, beyond 12", "its sort is not stable there",       \
+     has_many_keys, true}
+/* clang-format on */
+
 static const struct known OF_36[] = {
     {"HashKV at the compacted revision, while the compaction runs",
      "the compaction's hash comes at its end", is_being_compacted, true},
@@ -124,12 +134,7 @@ static const struct known OF_36[] = {
     {"List of the health service", "it came to etcd with a later patch release", has_no_list,
      false},
     {"Status for every user", "since its fixes of 2026", is_status_for_all, true},
-    {"who asks and what is asked, both wrong", "one gate in front of all calls",
-     names_the_asker_first, true},
-    {"a range whose end is not behind its start, without rights", "etcd's tree decides",
-     has_no_keys, true},
-    {"the order of a role's keys that are equal, beyond 12", "its sort is not stable there",
-     has_many_keys, true},
+    OF_EACH_RELEASE,
     {.name = NULL},
 };
 
@@ -199,12 +204,7 @@ static const struct known OF_34[] = {
     {"Status without what came later", "quota, downgrade", has_no_news, false},
     {"reads of leases, members and watches without rights", "asked since its fixes of 2026",
      is_asked_since_fixes, false},
-    {"who asks and what is asked, both wrong", "one gate in front of all calls",
-     names_the_asker_first, true},
-    {"a range whose end is not behind its start, without rights", "etcd's tree decides",
-     has_no_keys, true},
-    {"the order of a role's keys that are equal, beyond 12", "its sort is not stable there",
-     has_many_keys, true},
+    OF_EACH_RELEASE,
     {.name = NULL},
 };
 

@@ -48,16 +48,16 @@ def lease(name):
 
 
 KINDS = {  # path of the collection, how many, a page, an object
-    "ConfigMaps": ("/api/v1/namespaces/work/configmaps", 1000, 90, lambda n: config_map(n, n="0", v="x" * 300)),
-    "custom resources": (API + "/namespaces/work/widgets", 700, 500, widget),
-    "Leases": ("/apis/coordination.k8s.io/v1/namespaces/work/leases", 300, 50, lease),
+    "ConfigMaps": ("/api/v1/namespaces/busy/configmaps", 1000, 90, lambda n: config_map(n, n="0", v="x" * 300)),
+    "custom resources": (API + "/namespaces/busy/widgets", 700, 500, widget),
+    "Leases": ("/apis/coordination.k8s.io/v1/namespaces/busy/leases", 300, 50, lease),
 }
 
 
 # ---- 2,000 objects ----
 
 def namespaces_and_definitions(suite, caller):
-    for name in ("work", "other"):
+    for name in ("busy", "other"):
         status, _ = caller.request("POST", "/api/v1/namespaces", {
             "apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
         suite.equal(f"the namespace {name} is taken", status, 201)

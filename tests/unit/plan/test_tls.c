@@ -11,14 +11,6 @@
 
 #include "lib_world.h"
 
-#define SETTLE_MAX 400
-
-static void start_world(struct world *world, int64_t replicas)
-{
-    world_init(world, 1, replicas);
-    assert_true(world_settle(world, SETTLE_MAX));
-}
-
 static void a_cluster_with_tls_is_founded_after_its_certificates(void **state)
 {
     (void)state;
@@ -26,7 +18,7 @@ static void a_cluster_with_tls_is_founded_after_its_certificates(void **state)
     world_init(&world, 7, 3);
     world_use_tls(&world);
 
-    assert_true(world_settle(&world, SETTLE_MAX));
+    assert_true(world_settle(&world, WORLD_SETTLE_MAX));
 
     assert_true(world_is_healthy(&world));
     assert_string_equal(world_condition(&world, "CertificatesValid", "status"), "True");
@@ -45,7 +37,7 @@ static void certificates_and_authorities_are_renewed_while_a_member_is_down(void
     world_init(&world, 8, 3);
     world_use_tls(&world);
     world_set_spec(&world, "repair.policy", "\"Manual\"");
-    assert_true(world_settle(&world, SETTLE_MAX));
+    assert_true(world_settle(&world, WORLD_SETTLE_MAX));
     world_lose_volume(&world, "demo-1");
 
     for (int i = 0; i < 26 * 60; i++) {
@@ -63,7 +55,7 @@ static void a_changed_tls_mode_is_refused_and_the_cluster_goes_on(void **state)
 {
     (void)state;
     struct world world;
-    start_world(&world, 3);
+    world_start(&world, 3);
     world_set_spec(&world, "tls.mode", "\"Auto\"");
 
     world_operate(&world, WORLD_NO_CRASH);
@@ -73,7 +65,7 @@ static void a_changed_tls_mode_is_refused_and_the_cluster_goes_on(void **state)
     assert_string_equal(world_condition(&world, "Available", "status"), "True");
     assert_string_equal(json_path_str(world_status(&world), "tls.mode", ""), "Disabled");
     world_set_spec(&world, "tls.mode", "\"Disabled\"");
-    assert_true(world_settle(&world, SETTLE_MAX));
+    assert_true(world_settle(&world, WORLD_SETTLE_MAX));
     world_free(&world);
 }
 
@@ -81,7 +73,7 @@ static void plain_text_is_a_warning(void **state)
 {
     (void)state;
     struct world world;
-    start_world(&world, 1);
+    world_start(&world, 1);
 
     assert_string_equal(world_condition(&world, "CertificatesValid", "status"), "False");
     assert_string_equal(world_condition(&world, "CertificatesValid", "reason"), "TLSDisabled");
@@ -95,7 +87,7 @@ static void a_lost_authority_is_told_and_nothing_is_issued(void **state)
     struct world world;
     world_init(&world, 9, 1);
     world_use_tls(&world);
-    assert_true(world_settle(&world, SETTLE_MAX));
+    assert_true(world_settle(&world, WORLD_SETTLE_MAX));
     memset(&world.certs.of[CERTS_CLIENT_CA], 0, sizeof(world.certs.of[0]));
     world.certs.of[CERTS_CLIENT_CA].presence = CERTS_ABSENT;
 
@@ -136,7 +128,7 @@ static void an_operator_that_cannot_write_secrets_says_when_certificates_end(voi
     struct world world;
     world_init(&world, 10, 1);
     world_use_tls(&world);
-    assert_true(world_settle(&world, SETTLE_MAX));
+    assert_true(world_settle(&world, WORLD_SETTLE_MAX));
 
     world_tick(&world, 105 * 60000);
     world_operate(&world, 0);
